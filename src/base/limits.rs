@@ -1,0 +1,50 @@
+//! Every bound of the broker in one place, with the relations between them proved at compile time.
+
+/// Bytes of a direct-I/O block: position, length and memory of every file access are multiples of it.
+/// Physical block size of today's devices, whatever smaller size they report.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Default of `socket.request.max.bytes`: a longer frame closes the connection before any buffer is taken.
+pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Tagged fields in one structure; the schemas know fewer than 10, the rest is room for later versions.
+pub const TAGGED_FIELDS_MAX: usize = 1024;
+
+/// Shards in one process.
+pub const SHARDS_MAX: u16 = 256;
+
+/// Requests of one connection that may be in flight before its reader pauses.
+pub const PIPELINE_MAX: usize = 64;
+
+/// Client connections on one shard.
+pub const CONNECTIONS_PER_SHARD_MAX: usize = 32 * 1024;
+
+/// Messages to one other shard that may wait in this one's outbox before callers are refused.
+pub const MESH_OUTBOX_MAX: usize = 64 * 1024;
+
+/// Partitions of one topic at creation.
+pub const PARTITIONS_PER_TOPIC_MAX: i32 = 100_000;
+
+/// Characters of a topic name (Kafka's own limit).
+pub const TOPIC_NAME_MAX: usize = 249;
+
+/// Batches that a producer's state remembers per partition for duplicate detection (Kafka: 5).
+pub const PRODUCER_BATCHES_KEPT: usize = 5;
+
+/// Bytes of the v2 record batch header.
+pub const BATCH_HEADER_BYTES: usize = 61;
+
+/// Bytes of one segment header block, before the first batch.
+pub const SEGMENT_HEADER_BYTES: usize = BLOCK_BYTES;
+
+/// Bytes of one tail-cache chunk at most; also the most that one file write carries.
+pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
+
+/// Fetch sessions (KIP-227) kept by one shard (`max.incremental.fetch.session.cache.slots`).
+pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1000;
+
+const _: () = assert!(BLOCK_BYTES.is_power_of_two());
+const _: () = assert!(CHUNK_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(SEGMENT_HEADER_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(BATCH_HEADER_BYTES < BLOCK_BYTES);
+const _: () = assert!(FRAME_BYTES_MAX < i32::MAX as usize);
