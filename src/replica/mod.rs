@@ -1,1 +1,3 @@
-//! TODO-DOC replica
+//! The partition machine: what a partition's leader decides, without doing any I/O.
+
+pub mod call;

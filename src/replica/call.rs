@@ -1,0 +1,164 @@
+//! What an API may ask of a partition, and what the partition answers. Both travel over the mesh to the owner shard and back.
+
+use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
+use bytes::Bytes;
+
+/// One question to one partition.
+#[derive(Clone, Debug)]
+pub struct PartitionCall {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// What is asked.
+    pub op: PartitionOp,
+}
+
+/// The questions.
+#[derive(Clone, Debug)]
+pub enum PartitionOp {
+    /// Append one validated batch.
+    Produce(ProduceOp),
+    /// Read batches.
+    Read(ReadOp),
+    /// The offset for a timestamp or one of ListOffsets' special timestamps (-1 to -6).
+    ListOffset {
+        /// The leader epoch the client believes in; -1 if it doesn't say.
+        current_leader_epoch: LeaderEpoch,
+        /// Milliseconds, or a negative special value.
+        timestamp: i64,
+        /// Stop at the last stable offset instead of the high watermark.
+        read_committed: bool,
+    },
+    /// Move the log start offset up; -1 means to the high watermark.
+    DeleteRecords {
+        /// The first offset to keep.
+        before: Offset,
+    },
+    /// The end offset of a leader epoch (OffsetForLeaderEpoch).
+    EpochEnd {
+        /// The leader epoch the client believes in; -1 if it doesn't say.
+        current_leader_epoch: LeaderEpoch,
+        /// The epoch asked about.
+        epoch: LeaderEpoch,
+    },
+    /// Size on disk, for DescribeLogDirs.
+    Describe,
+}
+
+/// A batch to append. It was validated where it arrived: CRC, structure, size.
+#[derive(Clone, Debug)]
+pub struct ProduceOp {
+    /// Exactly one batch, as the client sent it; shares the frame.
+    pub batch: Bytes,
+    /// -1, 0 or 1.
+    pub acks: i16,
+    /// How long an acks=all answer may wait for the in-sync replicas.
+    pub timeout_ms: i32,
+}
+
+/// A read of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOp {
+    /// The leader epoch the client believes in; -1 if it doesn't say.
+    pub current_leader_epoch: LeaderEpoch,
+    /// First offset wanted; the batch that holds it is returned whole.
+    pub offset: Offset,
+    /// Epoch of the last record the client has; -1 if it doesn't say. A divergence is answered instead of data.
+    pub last_fetched_epoch: LeaderEpoch,
+    /// Bytes at most; the first batch is exempt if `first_whole`.
+    pub max_bytes: usize,
+    /// Return the first batch even if it is larger than `max_bytes` (KIP-74).
+    pub first_whole: bool,
+    /// Stop at the last stable offset.
+    pub read_committed: bool,
+}
+
+/// The answers.
+#[derive(Clone, Debug)]
+pub enum PartitionReply {
+    /// To `Produce`.
+    Produced(Produced),
+    /// To `Read`.
+    Read(ReadReply),
+    /// To `ListOffset`: offset and timestamp are -1 where nothing matches.
+    Offset {
+        /// None if answered.
+        error: ErrorCode,
+        /// Timestamp of the record found; -1 for special timestamps.
+        timestamp: i64,
+        /// Its offset.
+        offset: Offset,
+        /// Its leader epoch, -1 if unknown.
+        leader_epoch: LeaderEpoch,
+    },
+    /// To `DeleteRecords`: the log start offset afterwards, -1 on error.
+    Deleted {
+        /// None if done.
+        error: ErrorCode,
+        /// The new log start offset.
+        low_watermark: Offset,
+    },
+    /// To `EpochEnd`; -1 and -1 where the epoch is unknown.
+    EpochEnd {
+        /// None if answered.
+        error: ErrorCode,
+        /// The largest epoch not above the one asked about.
+        epoch: LeaderEpoch,
+        /// Where that epoch ends.
+        end_offset: Offset,
+    },
+    /// To `Describe`.
+    Described {
+        /// None if the partition is there.
+        error: ErrorCode,
+        /// Bytes of its segments.
+        size_bytes: u64,
+    },
+}
+
+/// Outcome of an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Produced {
+    /// None if the batch is in the log (now or before, for a duplicate).
+    pub error: ErrorCode,
+    /// Offset of the batch's first record, -1 on error.
+    pub base_offset: Offset,
+    /// Broker time in ms where the topic uses LogAppendTime, else -1.
+    pub log_append_time_ms: i64,
+    /// Log start offset, -1 if unknown.
+    pub log_start_offset: Offset,
+    /// What to tell a person; clients log it.
+    pub message: Option<&'static str>,
+}
+
+/// Outcome of a read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadReply {
+    /// None if the offset is readable.
+    pub error: ErrorCode,
+    /// End of what consumers may see; -1 on error.
+    pub high_watermark: Offset,
+    /// End of what read_committed consumers may see; -1 on error.
+    pub last_stable_offset: Offset,
+    /// First offset that is still there; -1 on error.
+    pub log_start_offset: Offset,
+    /// Whole batches in order, sharing the owner shard's memory.
+    pub records: Vec<Bytes>,
+    /// Aborted transactions that overlap the records: (producer id, first offset). `None` for read_uncommitted.
+    pub aborted: Option<Vec<(i64, Offset)>>,
+    /// Where the client's log parts from this one: (epoch, end offset).
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+impl ReadReply {
+    /// An answer that carries only an error, with the -1s that Kafka sends.
+    #[must_use]
+    pub fn failed(error: ErrorCode) -> Self {
+        ReadReply { error, high_watermark: -1, last_stable_offset: -1, log_start_offset: -1, ..ReadReply::default() }
+    }
+
+    /// Bytes of records.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(Bytes::len).sum()
+    }
+}
