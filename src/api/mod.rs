@@ -1,1 +1,1 @@
-//! TODO-DOC api
+//! The `api` layer; see `docs/ARCHITECTURE.md`.

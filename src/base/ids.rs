@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn topic_ids_round_trip() {
         for seed in 0..=255u8 {
-            let id = TopicId(std::array::from_fn(|i| seed.wrapping_mul(31).wrapping_add(u8::try_from(i).unwrap() * 7)));
+            let id = TopicId(std::array::from_fn(|i| {
+                seed.wrapping_mul(31).wrapping_add(u8::try_from(i).unwrap() * 7)
+            }));
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert_eq!("short".parse::<TopicId>(), Err(()));

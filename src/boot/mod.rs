@@ -1,1 +1,1 @@
-//! TODO-DOC boot
+//! The `boot` layer; see `docs/ARCHITECTURE.md`.

@@ -1,1 +1,1 @@
-//! TODO-DOC cluster
+//! The `cluster` layer; see `docs/ARCHITECTURE.md`.

@@ -1,1 +1,1 @@
-//! TODO-DOC conf
+//! The `conf` layer; see `docs/ARCHITECTURE.md`.

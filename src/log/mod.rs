@@ -1,1 +1,1 @@
-//! TODO-DOC log
+//! The `log` layer; see `docs/ARCHITECTURE.md`.

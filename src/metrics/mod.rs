@@ -1,1 +1,1 @@
-//! TODO-DOC metrics
+//! The `metrics` layer; see `docs/ARCHITECTURE.md`.

@@ -153,7 +153,13 @@ impl ReadReply {
     /// An answer that carries only an error, with the -1s that Kafka sends.
     #[must_use]
     pub fn failed(error: ErrorCode) -> Self {
-        ReadReply { error, high_watermark: -1, last_stable_offset: -1, log_start_offset: -1, ..ReadReply::default() }
+        ReadReply {
+            error,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            ..ReadReply::default()
+        }
     }
 
     /// Bytes of records.

@@ -1,1 +1,1 @@
-//! TODO-DOC rt
+//! The `rt` layer; see `docs/ARCHITECTURE.md`.

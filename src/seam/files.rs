@@ -35,7 +35,12 @@ impl fmt::Display for IoError {
             IoError::NotFound(path) => write!(f, "{} does not exist", path.display()),
             IoError::NoSpace(path) => write!(f, "no space left for {}", path.display()),
             IoError::Failed { operation, path, code } => {
-                write!(f, "{operation} {} failed: {}", path.display(), std::io::Error::from_raw_os_error(*code))
+                write!(
+                    f,
+                    "{operation} {} failed: {}",
+                    path.display(),
+                    std::io::Error::from_raw_os_error(*code)
+                )
             }
         }
     }

@@ -1,1 +1,1 @@
-//! TODO-DOC shard
+//! The `shard` layer; see `docs/ARCHITECTURE.md`.

@@ -1,1 +1,1 @@
-//! TODO-DOC sim
+//! The `sim` layer; see `docs/ARCHITECTURE.md`.

@@ -313,7 +313,10 @@ mod tests {
         };
         assert_eq!(reader(&[2, 1, 1, 9, 5, 2, 0, 0]).tagged_fields(|t, v| fields(t, v, &mut seen)), Ok(()));
         assert_eq!(seen, [1, 5]);
-        assert_eq!(reader(&[1, 1, 2, 9, 9]).tagged_fields(|t, v| fields(t, v, &mut seen)), Err(DecodeError::Tags));
+        assert_eq!(
+            reader(&[1, 1, 2, 9, 9]).tagged_fields(|t, v| fields(t, v, &mut seen)),
+            Err(DecodeError::Tags)
+        );
         assert_eq!(reader(&[2, 5, 0, 5, 0]).skip_tagged_fields(), Err(DecodeError::Tags));
         assert_eq!(reader(&[0xff, 0xff, 0x03]).skip_tagged_fields(), Err(DecodeError::Tags));
     }
