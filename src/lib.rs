@@ -2,16 +2,7 @@
 //!
 //! The layers and their duties are in `docs/ARCHITECTURE.md`; a test (`tests/layers.rs`) holds them.
 
-pub mod api;
 pub mod base;
-pub mod boot;
 pub mod cluster;
-pub mod conf;
-pub mod log;
-pub mod metrics;
-pub mod replica;
-pub mod rt;
 pub mod seam;
-pub mod shard;
-pub mod sim;
 pub mod wire;

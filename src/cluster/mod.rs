@@ -1,1 +1,16 @@
-//! The `cluster` layer; see `docs/ARCHITECTURE.md`.
+//! The cluster's metadata as a pure machine: what topics, partitions, settings and brokers there are, and what a command may
+//! change. Applied from committed records only; every shard keeps its own copy.
+
+mod command;
+mod journal;
+mod names;
+mod placement;
+mod record;
+mod state;
+
+pub use command::{Command, NewTopic, Outcome, Refusal, decide};
+pub use journal::{Journal, JournalError, frame};
+pub use names::{check_topic_name, is_internal_topic};
+pub use placement::{assign, owner_shard};
+pub use record::Record;
+pub use state::{BrokerEntry, ClusterState, PartitionEntry, Topic};

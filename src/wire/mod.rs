@@ -3,10 +3,15 @@
 //! Decoders share the request's `Bytes`: a decoded string or record set is a slice of the frame, never a copy, and nothing is
 //! allocated from a length that the peer claims before that many bytes are known to be there.
 
+pub mod batch;
+pub mod collections;
+pub mod compress;
+pub mod generated;
 pub mod reader;
 pub mod text;
 pub mod writer;
 
+pub use collections::Records;
 pub use reader::{DecodeError, Reader};
 pub use text::Str;
 pub use writer::{EncodeError, Writer};

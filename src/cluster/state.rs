@@ -1,0 +1,197 @@
+//! The metadata itself.
+
+use super::record::Record;
+use crate::base::{LeaderEpoch, NodeId, TopicId};
+use crate::wire::{DecodeError, Reader, Str, Writer};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// One partition as the cluster sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionEntry {
+    /// The broker that leads it.
+    pub leader: NodeId,
+    /// Rises with each election; never falls.
+    pub leader_epoch: LeaderEpoch,
+    /// Brokers that have a copy; the first is the preferred leader.
+    pub replicas: Vec<NodeId>,
+    /// Those of them that have all acknowledged records.
+    pub isr: Vec<NodeId>,
+}
+
+/// One topic as the cluster sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: Str,
+    /// Its id.
+    pub id: TopicId,
+    /// Settings that differ from the broker's.
+    pub configs: BTreeMap<String, String>,
+    /// Its partitions, by index.
+    pub partitions: Vec<PartitionEntry>,
+}
+
+/// One broker as the cluster sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerEntry {
+    /// Where clients reach it.
+    pub host: Str,
+    /// Its port.
+    pub port: u16,
+    /// Its rack, if it has one.
+    pub rack: Option<Str>,
+}
+
+/// The cluster's metadata: a shard's copy, as of some committed record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterState {
+    pub(super) cluster_id: Str,
+    pub(super) brokers: BTreeMap<NodeId, BrokerEntry>,
+    pub(super) topics: BTreeMap<Str, Topic>,
+    pub(super) names: BTreeMap<TopicId, Str>,
+    pub(super) broker_configs: BTreeMap<String, String>,
+    pub(super) next_producer_id: i64,
+    pub(super) applied: u64,
+}
+
+impl ClusterState {
+    /// An empty cluster.
+    #[must_use]
+    pub fn new(cluster_id: &str) -> Self {
+        ClusterState { cluster_id: cluster_id.into(), ..ClusterState::default() }
+    }
+
+    /// The cluster's id.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// All brokers.
+    pub fn brokers(&self) -> impl Iterator<Item = (NodeId, &BrokerEntry)> {
+        self.brokers.iter().map(|(id, broker)| (*id, broker))
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values()
+    }
+
+    /// A topic by name.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
+    /// A topic by id.
+    #[must_use]
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(self.names.get(&id)?)
+    }
+
+    /// Settings of all brokers that were changed while running.
+    #[must_use]
+    pub fn broker_configs(&self) -> &BTreeMap<String, String> {
+        &self.broker_configs
+    }
+
+    /// Records applied so far: rises with every change (the "finalized features epoch" of ApiVersions).
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Applies one committed record. Records come from `decide`, so they fit.
+    pub fn apply(&mut self, record: &Record) {
+        self.applied += 1;
+        match record {
+            Record::Broker { id, host, port, rack } => {
+                let entry = BrokerEntry { host: host.clone(), port: *port, rack: rack.clone() };
+                self.brokers.insert(*id, entry);
+            }
+            Record::Topic { id, name, configs } => {
+                let topic =
+                    Topic { name: name.clone(), id: *id, configs: configs.clone(), partitions: Vec::new() };
+                self.names.insert(*id, name.clone());
+                self.topics.insert(name.clone(), topic);
+            }
+            Record::Partition { topic, entry } => {
+                self.topic_mut(*topic).partitions.push(entry.clone());
+            }
+            Record::Leader { topic, partition, leader, epoch } => {
+                let index = usize::try_from(partition.0).expect("a partition's index isn't negative");
+                let entry = &mut self.topic_mut(*topic).partitions[index];
+                assert!(*epoch > entry.leader_epoch, "a leader epoch never falls");
+                (entry.leader, entry.leader_epoch) = (*leader, *epoch);
+            }
+            Record::TopicConfigs { topic, configs } => self.topic_mut(*topic).configs = configs.clone(),
+            Record::BrokerConfigs { configs } => self.broker_configs = configs.clone(),
+            Record::RemoveTopic { topic } => {
+                let name = self.names.remove(topic).expect("a record names a topic that is there");
+                self.topics.remove(&name);
+            }
+            Record::ProducerIds { next } => {
+                assert!(*next >= self.next_producer_id, "producer ids are never handed out twice");
+                self.next_producer_id = *next;
+            }
+        }
+    }
+
+    fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
+        let name = self.names.get(&id).expect("a record names a topic that is there");
+        self.topics.get_mut(name).expect("both maps have it")
+    }
+
+    /// The records that lead to this state from an empty cluster of the same id.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (id, broker) in &self.brokers {
+            let BrokerEntry { host, port, rack } = broker.clone();
+            records.push(Record::Broker { id: *id, host, port, rack });
+        }
+        for topic in self.topics.values() {
+            let Topic { name, id, configs, partitions } = topic.clone();
+            records.push(Record::Topic { id, name, configs });
+            records.extend(partitions.into_iter().map(|entry| Record::Partition { topic: id, entry }));
+        }
+        if !self.broker_configs.is_empty() {
+            records.push(Record::BrokerConfigs { configs: self.broker_configs.clone() });
+        }
+        records.push(Record::ProducerIds { next: self.next_producer_id });
+        records
+    }
+
+    /// The whole state as bytes, for a snapshot or another shard.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::new();
+        writer.string(&self.cluster_id, true);
+        writer.i64(self.applied.cast_signed());
+        let records = self.records();
+        writer.array_len(Some(records.len()), true);
+        for record in &records {
+            record.encode(&mut writer);
+        }
+        writer.into_pieces().concat().into()
+    }
+
+    /// Reads what `encode` wrote.
+    ///
+    /// # Errors
+    /// The bytes are no state of a version that this build knows.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let mut state =
+            ClusterState { cluster_id: reader.string(true)?.detached(), ..ClusterState::default() };
+        let applied = reader.i64()?.cast_unsigned();
+        let count = reader.array_len(true)?.ok_or(DecodeError::Length)?;
+        for _ in 0..count {
+            state.apply(&Record::decode(&mut reader)?);
+        }
+        reader.finish()?;
+        state.applied = applied;
+        Ok(state)
+    }
+}

@@ -1,0 +1,202 @@
+//! The 61 bytes before a batch's records.
+
+use crate::base::limits::BATCH_HEADER_BYTES;
+use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use zerocopy::big_endian::{I16, I32, I64, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The header as it lies in memory.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Raw {
+    base_offset: I64,
+    length: I32,
+    leader_epoch: I32,
+    magic: i8,
+    crc: U32,
+    attributes: I16,
+    last_offset_delta: I32,
+    base_timestamp: I64,
+    max_timestamp: I64,
+    producer_id: I64,
+    producer_epoch: I16,
+    base_sequence: I32,
+    count: I32,
+}
+
+const _: () = assert!(size_of::<Raw>() == BATCH_HEADER_BYTES);
+
+/// Bytes before the part that the length counts.
+pub(super) const LENGTH_END: usize = 12;
+/// Where the CRC lies, and where the bytes that it covers begin.
+const CRC_AT: usize = 17;
+pub(super) const CRC_END: usize = 21;
+const ATTRIBUTES_AT: usize = 21;
+const MAX_TIMESTAMP_AT: usize = 35;
+const LEADER_EPOCH_AT: usize = 12;
+/// Attribute bit of LogAppendTime.
+const APPEND_TIME_BIT: i16 = 1 << 3;
+
+/// How a batch's records are compressed: the low three attribute bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Codec {
+    /// As they are.
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// Snappy, in xerial's framing or raw.
+    Snappy,
+    /// LZ4 frames (KIP-57).
+    Lz4,
+    /// Zstandard (KIP-110).
+    Zstd,
+}
+
+impl Codec {
+    /// The codec with this number.
+    #[must_use]
+    pub const fn from_bits(attributes: i16) -> Option<Codec> {
+        match attributes & 7 {
+            0 => Some(Codec::None),
+            1 => Some(Codec::Gzip),
+            2 => Some(Codec::Snappy),
+            3 => Some(Codec::Lz4),
+            4 => Some(Codec::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Its attribute bits.
+    #[must_use]
+    pub const fn bits(self) -> i16 {
+        match self {
+            Codec::None => 0,
+            Codec::Gzip => 1,
+            Codec::Snappy => 2,
+            Codec::Lz4 => 3,
+            Codec::Zstd => 4,
+        }
+    }
+}
+
+/// A batch's header as values. What the log and the partition machine need to know of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchMeta {
+    /// Offset of the first record (a client's batch says 0; the leader writes it).
+    pub base_offset: Offset,
+    /// Bytes of the whole batch.
+    pub bytes: usize,
+    /// Epoch of the leader that appended it.
+    pub leader_epoch: LeaderEpoch,
+    /// Format version; 2.
+    pub magic: i8,
+    /// CRC-32C from the attributes to the end.
+    pub crc: u32,
+    /// Codec, timestamp type, transactional, control, delete horizon.
+    pub attributes: i16,
+    /// Offset of the last record minus the first's; compaction may leave gaps.
+    pub last_offset_delta: i32,
+    /// Timestamp of the first record in ms.
+    pub base_timestamp: i64,
+    /// Largest timestamp in ms.
+    pub max_timestamp: i64,
+    /// -1 if the producer isn't idempotent.
+    pub producer_id: ProducerId,
+    /// Incarnation of the producer.
+    pub producer_epoch: ProducerEpoch,
+    /// Sequence number of the first record, -1 if the producer isn't idempotent.
+    pub base_sequence: i32,
+    /// Records in the batch.
+    pub count: i32,
+}
+
+impl BatchMeta {
+    /// Reads the header at the start of `bytes`; `None` if they are too few or its length is senseless. Checks nothing else.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<BatchMeta> {
+        let (raw, _) = Raw::ref_from_prefix(bytes).ok()?;
+        let length = usize::try_from(raw.length.get()).ok()?;
+        let whole = length.checked_add(LENGTH_END).filter(|whole| *whole >= BATCH_HEADER_BYTES)?;
+        Some(BatchMeta {
+            base_offset: raw.base_offset.get(),
+            bytes: whole,
+            leader_epoch: LeaderEpoch(raw.leader_epoch.get()),
+            magic: raw.magic,
+            crc: raw.crc.get(),
+            attributes: raw.attributes.get(),
+            last_offset_delta: raw.last_offset_delta.get(),
+            base_timestamp: raw.base_timestamp.get(),
+            max_timestamp: raw.max_timestamp.get(),
+            producer_id: ProducerId(raw.producer_id.get()),
+            producer_epoch: ProducerEpoch(raw.producer_epoch.get()),
+            base_sequence: raw.base_sequence.get(),
+            count: raw.count.get(),
+        })
+    }
+
+    /// Offset of the last record.
+    #[must_use]
+    pub fn last_offset(&self) -> Offset {
+        self.base_offset + i64::from(self.last_offset_delta)
+    }
+
+    /// Sequence number of the last record; wraps from 2^31-1 to 0.
+    #[must_use]
+    pub fn last_sequence(&self) -> i32 {
+        if self.base_sequence < 0 {
+            return -1;
+        }
+        (self.base_sequence.wrapping_add(self.last_offset_delta)) & i32::MAX
+    }
+
+    /// The codec, if the bits name one.
+    #[must_use]
+    pub fn codec(&self) -> Option<Codec> {
+        Codec::from_bits(self.attributes)
+    }
+
+    /// Whether the timestamps are the broker's.
+    #[must_use]
+    pub fn is_append_time(&self) -> bool {
+        self.attributes & APPEND_TIME_BIT != 0
+    }
+
+    /// Whether the batch belongs to a transaction.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & (1 << 4) != 0
+    }
+
+    /// Whether it is a marker that the broker wrote, not data.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.attributes & (1 << 5) != 0
+    }
+
+    /// Whether the producer is idempotent.
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        self.producer_id.0 >= 0
+    }
+
+    /// Whether the CRC fits the bytes, which must be the whole batch.
+    #[must_use]
+    pub fn crc_fits(&self, batch: &[u8]) -> bool {
+        batch.get(CRC_END..self.bytes).is_some_and(|covered| crc32c::crc32c(covered) == self.crc)
+    }
+}
+
+/// Writes the offset and the leader's epoch into a batch. Both lie outside the CRC.
+pub fn patch_offsets(header: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
+    header[..8].copy_from_slice(&base_offset.to_be_bytes());
+    header[LEADER_EPOCH_AT..LEADER_EPOCH_AT + 4].copy_from_slice(&leader_epoch.0.to_be_bytes());
+}
+
+/// Writes the broker's time into a batch (LogAppendTime): attribute bit, largest timestamp, CRC.
+pub fn rewrite_append_time(batch: &mut [u8], now_ms: i64) {
+    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]) | APPEND_TIME_BIT;
+    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+    batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&now_ms.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[CRC_END..]);
+    batch[CRC_AT..CRC_END].copy_from_slice(&crc.to_be_bytes());
+}
