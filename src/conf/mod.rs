@@ -1,1 +1,15 @@
-//! The `conf` layer; see `docs/ARCHITECTURE.md`.
+//! Configuration: raw TOML and overrides in, one checked `BrokerConf` out. Reads no file and no environment itself.
+
+mod broker;
+mod explain;
+mod keys;
+mod layers;
+pub mod topic;
+
+pub use broker::{
+    BrokerConf, Durability, FlushScopeChoice, LogSettings, MemorySettings, NetSettings, TopicSettings,
+};
+pub use explain::{explain, sample};
+pub use keys::{KEYS, Key, Kind};
+pub use layers::{Layers, PROFILES, Source};
+pub use topic::TopicConf;

@@ -1,0 +1,182 @@
+//! The checked configuration, cut by who needs it.
+
+use super::layers::Layers;
+use std::time::Duration;
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Flushed to the device.
+    Durable,
+    /// The write completed.
+    Replicated,
+    /// Accepted in memory.
+    Fast,
+}
+
+/// What one flush covers, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushScopeChoice {
+    /// By the file system.
+    Auto,
+    /// All partitions.
+    Device,
+    /// One file.
+    File,
+}
+
+/// For connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetSettings {
+    /// HOST:PORT to accept clients on.
+    pub listen: String,
+    /// HOST:PORT that clients are told.
+    pub advertise: String,
+    /// Largest request.
+    pub request_bytes_max: usize,
+    /// How long a connection may be silent.
+    pub idle_max: Duration,
+    /// Most bytes in one fetch response.
+    pub fetch_bytes_max: usize,
+}
+
+/// For topics that say nothing themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Create topics that clients ask for.
+    pub auto_create: bool,
+    /// Their partitions.
+    pub partitions: i32,
+    /// Their replicas.
+    pub replication_factor: i16,
+    /// When producers are forgotten.
+    pub producer_id_expiration_ms: i64,
+}
+
+/// For logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How often old segments are looked for.
+    pub retention_check_interval: Duration,
+}
+
+/// Memory by purpose, for all shards together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySettings {
+    /// Appended bytes that aren't flushed yet.
+    pub append_bytes: usize,
+    /// Written bytes kept for readers.
+    pub tail_cache_bytes: usize,
+}
+
+/// The broker's configuration. The same on all shards of a node.
+#[derive(Clone, Debug)]
+pub struct BrokerConf {
+    /// `node.id`.
+    pub node_id: i32,
+    /// `cluster.id`, if set.
+    pub cluster_id: Option<String>,
+    /// `broker.rack`, if set.
+    pub rack: Option<String>,
+    /// `data.dir`.
+    pub data_dir: String,
+    /// `shards`; 0: one per core.
+    pub shards: u16,
+    /// `durability`.
+    pub durability: Durability,
+    /// `flush.scope`.
+    pub flush_scope: FlushScopeChoice,
+    /// `spin.us`.
+    pub spin: Duration,
+    /// `drain.timeout.ms`.
+    pub drain_timeout: Duration,
+    /// For connections.
+    pub net: NetSettings,
+    /// For topics.
+    pub topics: TopicSettings,
+    /// For logs.
+    pub log: LogSettings,
+    /// Memory by purpose.
+    pub memory: MemorySettings,
+    /// All values with their sources, for DescribeConfigs and `config explain`.
+    pub layers: Layers,
+}
+
+impl BrokerConf {
+    /// Checks all layers. `ram_bytes` is the machine's memory.
+    ///
+    /// # Errors
+    /// Every problem, each naming key, value, source and what to do.
+    pub fn check(layers: Layers, ram_bytes: u64) -> Result<Self, Vec<String>> {
+        let mut problems = layers.problems().to_vec();
+        let listen = layers.value("listen").0.to_owned();
+        if listen.is_empty() {
+            problems.push("listen: must not be empty; give HOST:PORT".to_owned());
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let text = |name: &str| Some(layers.value(name).0.to_owned()).filter(|text| !text.is_empty());
+        let int = |name: &str| layers.value(name).0.parse::<i64>().expect("checked when it was set");
+        let size = |name: &str| usize::try_from(int(name)).expect("checked not to be negative");
+        let ms = |name: &str| Duration::from_millis(int(name).unsigned_abs());
+        Ok(BrokerConf {
+            node_id: i32::try_from(int("node.id")).expect("checked"),
+            cluster_id: text("cluster.id"),
+            rack: text("broker.rack"),
+            data_dir: layers.value("data.dir").0.to_owned(),
+            shards: u16::try_from(int("shards")).expect("checked"),
+            durability: match layers.value("durability").0 {
+                "replicated" => Durability::Replicated,
+                "fast" => Durability::Fast,
+                _ => Durability::Durable,
+            },
+            flush_scope: match layers.value("flush.scope").0 {
+                "device" => FlushScopeChoice::Device,
+                "file" => FlushScopeChoice::File,
+                _ => FlushScopeChoice::Auto,
+            },
+            spin: Duration::from_micros(int("spin.us").unsigned_abs()),
+            drain_timeout: ms("drain.timeout.ms"),
+            net: NetSettings {
+                advertise: text("advertise").unwrap_or_else(|| listen.clone()),
+                listen,
+                request_bytes_max: size("socket.request.max.bytes"),
+                idle_max: ms("connections.max.idle.ms"),
+                fetch_bytes_max: size("fetch.max.bytes"),
+            },
+            topics: TopicSettings {
+                auto_create: layers.value("auto.create.topics.enable").0 == "true",
+                partitions: i32::try_from(int("num.partitions")).expect("checked"),
+                replication_factor: i16::try_from(int("default.replication.factor")).expect("checked"),
+                producer_id_expiration_ms: int("producer.id.expiration.ms"),
+            },
+            log: LogSettings { retention_check_interval: ms("log.retention.check.interval.ms") },
+            memory: memory(size("memory.bytes"), ram_bytes),
+            layers,
+        })
+    }
+
+    /// The defaults, as tests and tools want them.
+    ///
+    /// # Panics
+    /// Never: the defaults are checked by a test.
+    #[must_use]
+    pub fn defaults() -> Self {
+        BrokerConf::check(Layers::default(), 4 << 30).expect("the defaults are valid")
+    }
+
+    /// HOST and PORT that clients are told.
+    #[must_use]
+    pub fn advertised(&self) -> (&str, u16) {
+        let (host, port) = self.net.advertise.rsplit_once(':').expect("checked when it was set");
+        (host, port.parse().expect("checked when it was set"))
+    }
+}
+
+/// A quarter of the machine by default: an eighth of it for appends that wait for their flush, the rest for readers.
+fn memory(configured: usize, ram_bytes: u64) -> MemorySettings {
+    let total =
+        if configured == 0 { usize::try_from(ram_bytes / 4).unwrap_or(usize::MAX) } else { configured };
+    MemorySettings { append_bytes: (total / 8).clamp(16 << 20, 1 << 30), tail_cache_bytes: total - total / 8 }
+}

@@ -1,0 +1,164 @@
+//! Every key of the broker, declared once: parsing, checks, `config explain` and the sample file all come from this table.
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number within bounds.
+    Int {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// true or false.
+    Bool,
+    /// Any text.
+    Text,
+    /// HOST:PORT, or empty.
+    Address,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Some of these words, separated by commas.
+    ListOf(&'static [&'static str]),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its name; Apache Kafka's where Kafka has the setting.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: Kind,
+    /// Its default.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub doc: &'static str,
+}
+
+const fn int(min: i64, max: i64) -> Kind {
+    Kind::Int { min, max }
+}
+
+const MS_MAX: i64 = i64::MAX;
+
+/// All keys, by subject.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    Key { name: "node.id", kind: int(0, i32::MAX as i64), default: "1", doc: "This broker's id in the cluster. A data directory belongs to one id." },
+    Key { name: "cluster.id", kind: Kind::Text, default: "", doc: "Id of the cluster, 22 characters of base64; empty: drawn when the data directory is made." },
+    Key { name: "broker.rack", kind: Kind::Text, default: "", doc: "The rack this broker stands in; empty for none." },
+    Key { name: "listen", kind: Kind::Address, default: "127.0.0.1:9092", doc: "HOST:PORT to accept clients on." },
+    Key { name: "advertise", kind: Kind::Address, default: "", doc: "HOST:PORT that clients are told to connect to; empty: the same as listen." },
+    Key { name: "data.dir", kind: Kind::Text, default: "./data", doc: "Folder of all files of this broker." },
+    Key { name: "shards", kind: int(0, 256), default: "0", doc: "Pinned threads that share the partitions; 0: one per core." },
+    Key { name: "durability", kind: Kind::OneOf(&["durable", "replicated", "fast"]), default: "durable", doc: "What an acknowledgement promises: durable (flushed to the device), replicated (the write completed; a power cut may lose it), fast (accepted in memory; any crash may lose it)." },
+    Key { name: "flush.scope", kind: Kind::OneOf(&["auto", "device", "file"]), default: "auto", doc: "What one flush covers: device (all partitions; known for ext4 and XFS), file (each file needs its own), auto (by the file system)." },
+    Key { name: "memory.bytes", kind: int(0, i64::MAX), default: "0", doc: "Memory for caches and buffers of all shards; 0: a quarter of the machine's." },
+    Key { name: "spin.us", kind: int(0, 10_000), default: "0", doc: "How long an idle shard spins before it sleeps, in microseconds. Shortens latency, costs CPU." },
+    Key { name: "drain.timeout.ms", kind: int(0, 600_000), default: "5000", doc: "How long a stopping broker answers requests in flight." },
+    Key { name: "socket.request.max.bytes", kind: int(1024, 104_857_600), default: "104857600", doc: "Largest request; a larger one closes the connection." },
+    Key { name: "connections.max.idle.ms", kind: int(1000, MS_MAX), default: "600000", doc: "A connection silent for this long is closed." },
+    Key { name: "fetch.max.bytes", kind: int(1024, i32::MAX as i64), default: "57671680", doc: "Most bytes in one fetch response, whatever the client asks for." },
+    Key { name: "auto.create.topics.enable", kind: Kind::Bool, default: "true", doc: "Create a topic when a client that allows it asks for its metadata." },
+    Key { name: "num.partitions", kind: int(1, 100_000), default: "1", doc: "Partitions of a topic that is created without a number." },
+    Key { name: "default.replication.factor", kind: int(1, 32_767), default: "1", doc: "Replicas of a topic that is created without a number." },
+    Key { name: "producer.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "86400000", doc: "A producer that wrote nothing to a partition for this long is forgotten there." },
+    Key { name: "message.max.bytes", kind: int(0, i32::MAX as i64), default: "1048588", doc: "Largest record batch; topics may set max.message.bytes." },
+    Key { name: "min.insync.replicas", kind: int(1, i32::MAX as i64), default: "1", doc: "In-sync replicas that acks=all needs; topics may set their own." },
+    Key { name: "compression.type", kind: Kind::OneOf(&["producer"]), default: "producer", doc: "How topics compress; producer: batches stay as they arrive. Other values are not implemented yet." },
+    Key { name: "log.cleanup.policy", kind: Kind::ListOf(&["delete", "compact"]), default: "delete", doc: "What happens to old records; topics may set cleanup.policy." },
+    Key { name: "log.retention.ms", kind: int(-1, MS_MAX), default: "604800000", doc: "How long records are kept, in ms; -1: for ever. One week by default; topics may set retention.ms." },
+    Key { name: "log.retention.bytes", kind: int(-1, i64::MAX), default: "-1", doc: "How many bytes of a partition are kept; -1: no bound. Topics may set retention.bytes." },
+    Key { name: "log.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "1073741824", doc: "Size of a segment file; topics may set segment.bytes." },
+    Key { name: "log.roll.ms", kind: int(1, MS_MAX), default: "604800000", doc: "A segment is closed when it is this old; topics may set segment.ms." },
+    Key { name: "log.retention.check.interval.ms", kind: int(1, MS_MAX), default: "300000", doc: "How often old segments are looked for." },
+    Key { name: "log.message.timestamp.type", kind: Kind::OneOf(&["CreateTime", "LogAppendTime"]), default: "CreateTime", doc: "Whose time a record carries; topics may set message.timestamp.type." },
+    Key { name: "log.message.timestamp.before.max.ms", kind: int(0, MS_MAX), default: "9223372036854775807", doc: "How far a record's timestamp may lie behind the broker's clock." },
+    Key { name: "log.message.timestamp.after.max.ms", kind: int(0, MS_MAX), default: "3600000", doc: "How far a record's timestamp may lie ahead of the broker's clock." },
+];
+
+/// The key with this name.
+#[must_use]
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The known name nearest to a mistyped one, if any is near.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let ranked = known.map(|other| (distance(name, other), other)).min()?;
+    (ranked.0 <= name.len().max(ranked.1.len()) / 2).then_some(ranked.1)
+}
+
+/// Edits between two words (Levenshtein 1965).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<u8> = b.bytes().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Kind {
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// What it must be, in Kafka's manner of speaking.
+    pub fn check(self, value: &str) -> Result<(), String> {
+        match self {
+            Kind::Int { min, max } => match value.parse::<i64>() {
+                Err(_) => Err("Not a whole number".to_owned()),
+                Ok(number) if number < min => Err(format!("Value must be at least {min}")),
+                Ok(number) if number > max => Err(format!("Value must be no more than {max}")),
+                Ok(_) => Ok(()),
+            },
+            Kind::Bool if matches!(value, "true" | "false") => Ok(()),
+            Kind::Bool => Err("Expected value to be either true or false".to_owned()),
+            Kind::Text => Ok(()),
+            Kind::Address => check_address(value),
+            Kind::OneOf(words) if words.contains(&value) => Ok(()),
+            Kind::OneOf(words) | Kind::ListOf(words) => {
+                let all = matches!(self, Kind::ListOf(_))
+                    && value.split(',').all(|word| words.contains(&word.trim()));
+                if all { Ok(()) } else { Err(format!("String must be one of: {}", words.join(", "))) }
+            }
+        }
+    }
+}
+
+fn check_address(value: &str) -> Result<(), String> {
+    let port = |text: &str| text.parse::<u16>().is_ok();
+    match value.rsplit_once(':') {
+        None if value.is_empty() => Ok(()),
+        Some((host, text)) if !host.is_empty() && port(text) => Ok(()),
+        _ => Err("Expected HOST:PORT".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_names_unique() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert_eq!(key.kind.check(key.default), Ok(()), "{}", key.name);
+            assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_mistyped_key_finds_its_neighbour() {
+        let known = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("num.partition", known()), Some("num.partitions"));
+        assert_eq!(nearest("log.retention.sm", known()), Some("log.retention.ms"));
+        assert_eq!(nearest("zzz", known()), None);
+    }
+}
