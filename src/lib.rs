@@ -1,5 +1,14 @@
+//! Ringlog: a broker that speaks the Kafka protocol.
+//!
+//! The layers and their duties are in `docs/ARCHITECTURE.md`; a test holds them.
+
+pub mod api;
 pub mod base;
 pub mod cluster;
 pub mod conf;
+pub mod log;
+pub mod metrics;
+pub mod replica;
 pub mod seam;
+pub mod shard;
 pub mod wire;

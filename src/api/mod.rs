@@ -1,1 +1,67 @@
-//! The `api` layer; see `docs/ARCHITECTURE.md`.
+//! One file per Kafka API, named by its key: plan the request, finish the response. No I/O.
+//!
+//! The registry is the only list of what this broker serves: ApiVersions answers from it, and `docs/PROTOCOL.md` is made from it.
+
+mod context;
+mod fetch_session;
+mod k00_produce;
+mod k01_fetch;
+mod k02_list_offsets;
+mod k03_metadata;
+mod k18_api_versions;
+mod k19_create_topics;
+mod k20_delete_topics;
+mod k21_delete_records;
+mod k22_init_producer_id;
+mod k23_offset_for_leader_epoch;
+mod k32_describe_configs;
+mod k33_alter_configs;
+mod k35_describe_log_dirs;
+mod k37_create_partitions;
+mod k44_incremental_alter_configs;
+mod k46_list_partition_reassignments;
+mod k60_describe_cluster;
+mod k75_describe_topic_partitions;
+mod plan;
+mod registry;
+
+pub use context::{Context, NodeInfo, ProducerIdBlock, RequestHeader};
+pub use fetch_session::FetchSessions;
+pub use plan::{FetchPlan, FetchThen, Plan, Then};
+pub use registry::{API_TABLE, Api, plan, protocol_table};
+
+use crate::base::{ErrorCode, PartitionIndex, TopicId, TopicPartition};
+use crate::cluster::Topic;
+use crate::wire::Str;
+
+/// Finds a partition by the topic's name or, where the request's version has ids, by its id.
+///
+/// # Errors
+/// Error 3 for an unknown name or partition, 100 for an unknown id.
+fn resolve<'a>(
+    context: &Context<'a>,
+    name: &str,
+    id: TopicId,
+    by_id: bool,
+    index: PartitionIndex,
+) -> Result<(&'a Topic, TopicPartition), ErrorCode> {
+    let topic = if by_id {
+        context.cluster.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?
+    } else {
+        context.cluster.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
+    };
+    let known = usize::try_from(index.0).is_ok_and(|index| index < topic.partitions.len());
+    if !known {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    Ok((topic, TopicPartition { topic: topic.id, partition: index }))
+}
+
+/// Finds a partition by the topic's name.
+fn resolve_name(
+    context: &Context<'_>,
+    name: &Str,
+    index: PartitionIndex,
+) -> Result<TopicPartition, ErrorCode> {
+    resolve(context, name, TopicId::ZERO, false, index).map(|(_, key)| key)
+}

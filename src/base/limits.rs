@@ -43,6 +43,9 @@ pub const SEGMENT_HEADER_BYTES: usize = BLOCK_BYTES;
 /// Bytes of one tail-cache chunk at most; also the most that one file write carries.
 pub const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of one read from a file at most: reads beyond the device's `max_sectors` were seen to hang.
+pub const READ_BYTES_MAX: usize = 512 * 1024;
+
 /// Fetch sessions (KIP-227) kept by one shard (`max.incremental.fetch.session.cache.slots`).
 pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1000;
 

@@ -79,13 +79,13 @@ pub const KEYS: &[Key] = &[
 
 /// The key with this name.
 #[must_use]
-pub fn key(name: &str) -> Option<&'static Key> {
+pub(super) fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
 /// The known name nearest to a mistyped one, if any is near.
 #[must_use]
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let ranked = known.map(|other| (distance(name, other), other)).min()?;
     (ranked.0 <= name.len().max(ranked.1.len()) / 2).then_some(ranked.1)
 }

@@ -1,1 +1,10 @@
-//! The `log` layer; see `docs/ARCHITECTURE.md`.
+//! The log's decisions: segment format, index, producer state, leader epochs, what recovery accepts, what retention lets go.
+//! No I/O.
+
+pub mod checkpoint;
+pub mod epochs;
+pub mod index;
+pub mod producers;
+pub mod retention;
+pub mod scan;
+pub mod segment;

@@ -1,6 +1,7 @@
 //! What an API may ask of a partition, and what the partition answers. Both travel over the mesh to the owner shard and back.
 
 use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
+use crate::wire::batch::BatchMeta;
 use bytes::Bytes;
 
 /// One question to one partition.
@@ -17,8 +18,6 @@ pub struct PartitionCall {
 pub enum PartitionOp {
     /// Append one validated batch.
     Produce(ProduceOp),
-    /// Read batches.
-    Read(ReadOp),
     /// The offset for a timestamp or one of ListOffsets' special timestamps (-1 to -6).
     ListOffset {
         /// The leader epoch the client believes in; -1 if it doesn't say.
@@ -49,6 +48,10 @@ pub enum PartitionOp {
 pub struct ProduceOp {
     /// Exactly one batch, as the client sent it; shares the frame.
     pub batch: Bytes,
+    /// Its header.
+    pub meta: BatchMeta,
+    /// Some record has no key.
+    pub keyless: bool,
     /// -1, 0 or 1.
     pub acks: i16,
     /// How long an acks=all answer may wait for the in-sync replicas.
@@ -77,8 +80,6 @@ pub struct ReadOp {
 pub enum PartitionReply {
     /// To `Produce`.
     Produced(Produced),
-    /// To `Read`.
-    Read(ReadReply),
     /// To `ListOffset`: offset and timestamp are -1 where nothing matches.
     Offset {
         /// None if answered.
@@ -145,6 +146,8 @@ pub struct ReadReply {
     pub records: Vec<Bytes>,
     /// Aborted transactions that overlap the records: (producer id, first offset). `None` for read_uncommitted.
     pub aborted: Option<Vec<(i64, Offset)>>,
+    /// There is more that a limit kept out: waiting longer wouldn't change this answer.
+    pub cut: bool,
     /// Where the client's log parts from this one: (epoch, end offset).
     pub diverging: Option<(LeaderEpoch, Offset)>,
 }

@@ -1,1 +1,209 @@
-//! The `shard` layer; see `docs/ARCHITECTURE.md`.
+//! The shell of one shard: routes events to machines and performs their effects through the seam.
+//!
+//! Every shard is the same program. It has client connections (`connection`, `origin`, `fetch`) and owns partitions (`owner`,
+//! `reads`, `offsets`, `flush`, `maintenance`); shard 0 also has the embedded coordinator (`coordinator`). The two halves talk by
+//! `message`s, over the mesh or, within one shard, by direct calls.
+//!
+//! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
+
+mod connection;
+mod coordinator;
+mod fetch;
+mod flush;
+mod inbox;
+mod lifecycle;
+mod maintenance;
+mod message;
+mod notify;
+mod offsets;
+mod origin;
+mod owner;
+mod partition;
+mod reads;
+pub mod storage;
+mod view;
+
+pub use lifecycle::Setup;
+pub use message::{Message, Origin, ReadBudget};
+
+use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
+use crate::base::ShardId;
+use crate::base::limits::FRAME_BYTES_MAX;
+use crate::cluster::ClusterState;
+use crate::conf::BrokerConf;
+use crate::metrics::ShardMetrics;
+use crate::seam::{Mesh, World};
+use notify::Notify;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The world that a broker runs in: the machine of a shard and the mesh between shards.
+pub trait Broker: 'static {
+    /// Clock, files, network, tasks.
+    type World: World;
+    /// Messages between shards.
+    type Mesh: Mesh<Message>;
+}
+
+/// The files of a broker's world.
+pub(crate) type FilesOf<B> = <<B as Broker>::World as World>::Files;
+
+/// One shard. A clone is a handle to the same shard.
+pub struct Shard<B: Broker>(Rc<Inner<B>>);
+
+impl<B: Broker> Clone for Shard<B> {
+    fn clone(&self) -> Self {
+        Shard(self.0.clone())
+    }
+}
+
+struct Inner<B: Broker> {
+    world: B::World,
+    mesh: B::Mesh,
+    conf: Rc<BrokerConf>,
+    node: NodeInfo,
+    data_dir: PathBuf,
+    cluster_id: String,
+    metrics: Rc<ShardMetrics>,
+    /// This shard's copy of the cluster's metadata.
+    view: RefCell<ClusterState>,
+    origin: RefCell<origin::Pending>,
+    fetches: RefCell<fetch::Fetches>,
+    sessions: RefCell<FetchSessions>,
+    producer_ids: RefCell<crate::api::ProducerIdBlock>,
+    owner: RefCell<owner::Owner<B>>,
+    cache: storage::TailCache,
+    coordinator: RefCell<Option<coordinator::Coordinator<FilesOf<B>>>>,
+    /// Metadata changes that wait for their turn.
+    changes: RefCell<VecDeque<view::Change>>,
+    changes_due: Notify,
+    /// Messages that the mesh had no room for, in order, by receiver.
+    overflow: RefCell<BTreeMap<ShardId, VecDeque<Message>>>,
+    flush_due: Notify,
+    prepare_due: Notify,
+    retention_due: Notify,
+    timers_due: Notify,
+    produce_done: Notify,
+    coordinator_due: Notify,
+    lifecycle: Notify,
+    stage: Cell<lifecycle::Stage>,
+}
+
+impl<B: Broker> Shard<B> {
+    pub(super) fn world(&self) -> &B::World {
+        &self.0.world
+    }
+
+    pub(super) fn this(&self) -> ShardId {
+        self.0.mesh.this()
+    }
+
+    pub(super) fn shards(&self) -> u16 {
+        self.0.mesh.shards()
+    }
+
+    pub(super) fn conf(&self) -> &BrokerConf {
+        &self.0.conf
+    }
+
+    /// Counters of this shard.
+    #[must_use]
+    pub fn metrics(&self) -> &ShardMetrics {
+        &self.0.metrics
+    }
+
+    fn origin(&self) -> &RefCell<origin::Pending> {
+        &self.0.origin
+    }
+
+    fn fetches(&self) -> &RefCell<fetch::Fetches> {
+        &self.0.fetches
+    }
+
+    fn owner(&self) -> &RefCell<owner::Owner<B>> {
+        &self.0.owner
+    }
+
+    pub(super) fn flush_due(&self) -> &Notify {
+        &self.0.flush_due
+    }
+
+    pub(super) fn prepare_due(&self) -> &Notify {
+        &self.0.prepare_due
+    }
+
+    pub(super) fn retention_due(&self) -> &Notify {
+        &self.0.retention_due
+    }
+
+    pub(super) fn timers_due(&self) -> &Notify {
+        &self.0.timers_due
+    }
+
+    pub(super) fn produce_done(&self) -> &Notify {
+        &self.0.produce_done
+    }
+
+    /// Longest frame, and how long a connection may stay silent.
+    pub(super) fn frame_bounds(&self) -> (usize, Duration) {
+        let net = &self.conf().net;
+        (net.request_bytes_max.min(FRAME_BYTES_MAX), net.idle_max)
+    }
+
+    /// Runs a planning step with what it may look at.
+    pub(super) fn with_context<T>(&self, header: &RequestHeader, run: impl FnOnce(&Context<'_>) -> T) -> T {
+        let view = self.0.view.borrow();
+        let draw = || self.world().random();
+        run(&Context {
+            header,
+            cluster: &view,
+            conf: self.conf(),
+            node: &self.0.node,
+            now_ms: self.world().wall_ms(),
+            draw: &draw,
+            sessions: &self.0.sessions,
+            producer_ids: &self.0.producer_ids,
+        })
+    }
+
+    /// Sends a message that the caller can refuse to send.
+    pub(super) fn send(&self, to: ShardId, message: Message) -> Result<(), Message> {
+        if self.0.overflow.borrow().contains_key(&to) {
+            return Err(message);
+        }
+        self.0.mesh.send(to, message)
+    }
+
+    /// Sends a message that must arrive: what the mesh has no room for waits here. Bounded by the requests in flight, since only
+    /// answers and metadata travel so.
+    pub(super) fn send_surely(&self, to: ShardId, message: Message) {
+        if let Err(message) = self.send(to, message) {
+            self.0.overflow.borrow_mut().entry(to).or_default().push_back(message);
+            self.timers_due().notify();
+        }
+    }
+
+    /// Tries again to send what the mesh had no room for; true if something still waits.
+    pub(super) fn retry_overflow(&self) -> bool {
+        let mut overflow = self.0.overflow.borrow_mut();
+        overflow.retain(|to, queue| {
+            while let Some(message) = queue.pop_front() {
+                if let Err(message) = self.0.mesh.send(*to, message) {
+                    queue.push_front(message);
+                    break;
+                }
+            }
+            !queue.is_empty()
+        });
+        !overflow.is_empty()
+    }
+
+    /// Waits until appended bytes that no flush has taken yet are within the append pool.
+    pub(super) async fn produce_room(&self) {
+        let bound = self.conf().memory.append_bytes;
+        self.produce_done().until(|| self.0.cache.unwritten_bytes() < bound).await;
+    }
+}

@@ -1,0 +1,136 @@
+//! What planning a request may look at.
+
+use super::fetch_session::FetchSessions;
+use super::plan::Plan;
+use crate::cluster::ClusterState;
+use crate::conf::BrokerConf;
+use crate::wire::generated::SCHEMAS;
+use crate::wire::{DecodeError, Encode, Reader, Str, Writer};
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+
+/// The header of a request: versions 1 and 2 (KIP-482).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHeader {
+    /// Which API.
+    pub api_key: i16,
+    /// Which version of it.
+    pub version: i16,
+    /// Echoed in the answer.
+    pub correlation_id: i32,
+    /// Who asks; for logs and quotas.
+    pub client_id: Option<Str>,
+}
+
+/// First flexible version of an API; 32767 for an unknown one.
+fn flexible_from(key: i16) -> i16 {
+    SCHEMAS
+        .binary_search_by_key(&key, |schema| schema.key)
+        .map_or(i16::MAX, |index| SCHEMAS[index].flexible_from)
+}
+
+impl RequestHeader {
+    /// Splits a frame into its header and body.
+    ///
+    /// # Errors
+    /// The header is malformed.
+    pub fn parse(frame: Bytes) -> Result<(Self, Reader), DecodeError> {
+        let mut reader = Reader::new(frame);
+        let (api_key, version, correlation_id) = (reader.i16()?, reader.i16()?, reader.i32()?);
+        let client_id = reader.nullable_string(false)?;
+        if version >= flexible_from(api_key) {
+            reader.skip_tagged_fields()?;
+        }
+        Ok((RequestHeader { api_key, version, correlation_id, client_id }, reader))
+    }
+}
+
+/// What this broker tells clients about itself.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: i32,
+    /// Where clients reach it.
+    pub host: Str,
+    /// Its port.
+    pub port: u16,
+    /// Its rack.
+    pub rack: Option<Str>,
+    /// Its log directory.
+    pub log_dir: Str,
+    /// Total and usable bytes of the log directory's file system, as last looked at.
+    pub space: Cell<(i64, i64)>,
+}
+
+/// Producer ids that this shard may hand out. Allocated durably, so that none is handed out twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProducerIdBlock {
+    /// The next.
+    pub next: i64,
+    /// The first that isn't this shard's.
+    pub end: i64,
+}
+
+impl ProducerIdBlock {
+    /// The next id, if there is one.
+    pub fn take(&mut self) -> Option<i64> {
+        (self.next < self.end).then(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+}
+
+/// What planning may look at: this shard's view, nothing that does I/O.
+pub struct Context<'a> {
+    /// The request.
+    pub header: &'a RequestHeader,
+    /// This shard's copy of the metadata.
+    pub cluster: &'a ClusterState,
+    /// The broker's configuration.
+    pub conf: &'a BrokerConf,
+    /// This broker.
+    pub node: &'a NodeInfo,
+    /// Wall clock.
+    pub now_ms: i64,
+    /// 64 random bits.
+    pub draw: &'a dyn Fn() -> u64,
+    /// Fetch sessions of this shard.
+    pub sessions: &'a RefCell<FetchSessions>,
+    /// Producer ids of this shard.
+    pub producer_ids: &'a RefCell<ProducerIdBlock>,
+}
+
+impl Context<'_> {
+    /// Answers with a message, in the request's version.
+    pub fn respond(&self, message: &impl Encode) -> Plan {
+        self.respond_in(message, self.header.version)
+    }
+
+    /// Answers with a message in another version than the request's, for ApiVersions.
+    pub fn respond_in(&self, message: &impl Encode, version: i16) -> Plan {
+        let mut writer = Writer::new();
+        writer.i32(0);
+        writer.i32(self.header.correlation_id);
+        // ApiVersions is answered with header 0 always, so that clients can read it before they know anything (row 4).
+        if self.header.api_key != 18 && version >= flexible_from(self.header.api_key) {
+            writer.no_tagged_fields();
+        }
+        match message.encode(&mut writer, version) {
+            Ok(()) => Plan::Respond(writer.into_frame()),
+            Err(error) => {
+                tracing::error!(%error, "an answer can't be written in the request's version");
+                Plan::Close("the answer can't be written in the request's version")
+            }
+        }
+    }
+
+    /// A random UUID (RFC 9562, version 4) that isn't one of Kafka's reserved ids.
+    pub fn new_topic_id(&self) -> crate::base::TopicId {
+        let bits = (u128::from((self.draw)()) << 64) | u128::from((self.draw)());
+        let mut bytes = bits.to_be_bytes();
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        crate::base::TopicId(bytes)
+    }
+}

@@ -1,0 +1,123 @@
+//! CreateTopics (key 19), versions 2 to 7.
+//!
+//! The answer comes when every shard has the partitions, so a client can produce at once (row 16). Rules: rows 20 to 22.
+
+use super::{Api, Context, Plan};
+use crate::base::{ErrorCode, NodeId};
+use crate::cluster::{Command, NewTopic, Outcome, Topic};
+use crate::conf::TopicConf;
+use crate::conf::topic::describe;
+use crate::wire::generated::create_topics_request::CreatableTopic;
+use crate::wire::generated::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use crate::wire::generated::{CreateTopicsRequest, CreateTopicsResponse};
+use crate::wire::{Decode, DecodeError, Reader, Str};
+use std::collections::BTreeMap;
+
+/// The API's entry in the registry.
+pub(super) const API: Api = Api { key: 19, name: "CreateTopics", min: 2, served_min: 2, max: 7, plan };
+
+/// The coordinator's command for a topic.
+pub(super) fn command(topic: NewTopic, validate_only: bool) -> Command {
+    Command::CreateTopic { topic, validate_only }
+}
+
+type Refusal = (ErrorCode, String);
+
+fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
+    let request = CreateTopicsRequest::decode(&mut body, context.header.version)?;
+    let mut commands = Vec::new();
+    let mut names: Vec<(Str, Result<(), Refusal>)> = Vec::new();
+    for topic in &request.topics {
+        let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
+        let checked = if twice {
+            Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned()))
+        } else {
+            new_topic(context, topic).map(|new| commands.push(command(new, request.validate_only)))
+        };
+        if !names.iter().any(|(name, _)| *name == topic.name) {
+            names.push((topic.name.clone(), checked));
+        }
+    }
+    Ok(Plan::Cluster(
+        commands,
+        Box::new(move |context, outcomes| {
+            let mut outcomes = outcomes.into_iter();
+            let topics = names.into_iter().map(|(name, checked)| match checked {
+                Err(refusal) => refused(name, refusal),
+                Ok(()) => match outcomes.next() {
+                    Some(Outcome::Created(topic)) => created(context, &topic),
+                    Some(Outcome::Refused(refusal)) => refused(name, refusal),
+                    _ => refused(name, (ErrorCode::UnknownServerError, String::new())),
+                },
+            });
+            let response = CreateTopicsResponse { throttle_time_ms: 0, topics: topics.collect() };
+            context.respond(&response)
+        }),
+    ))
+}
+
+fn new_topic(context: &Context<'_>, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
+    let mut configs = BTreeMap::new();
+    for config in &topic.configs {
+        let Some(value) = &config.value else {
+            let why = format!("Null value not supported for topic configs: {}", config.name);
+            return Err((ErrorCode::InvalidConfig, why));
+        };
+        configs.insert(config.name.to_string(), value.to_string());
+    }
+    TopicConf::check(&configs, context.conf)
+        .map_err(|problems| (ErrorCode::InvalidConfig, problems.join("; ")))?;
+    let mut assignment = BTreeMap::new();
+    for manual in &topic.assignments {
+        assignment.insert(manual.partition_index, manual.broker_ids.iter().map(|id| NodeId(*id)).collect());
+    }
+    let defaults = &context.conf.topics;
+    let by_default = assignment.is_empty();
+    Ok(NewTopic {
+        name: topic.name.detached(),
+        id: context.new_topic_id(),
+        partitions: if by_default && topic.num_partitions == -1 {
+            defaults.partitions
+        } else {
+            topic.num_partitions
+        },
+        replication_factor: if by_default && topic.replication_factor == -1 {
+            defaults.replication_factor
+        } else {
+            topic.replication_factor
+        },
+        assignment,
+        configs,
+    })
+}
+
+fn refused(name: Str, (error, message): Refusal) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name,
+        error_code: error.code(),
+        error_message: Some(message.into()),
+        configs: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
+fn created(context: &Context<'_>, topic: &Topic) -> CreatableTopicResult {
+    let config = |one: crate::conf::topic::Described| CreatableTopicConfigs {
+        name: Str::from_static(one.name),
+        value: Some(one.value.into()),
+        read_only: one.read_only,
+        config_source: one.source,
+        is_sensitive: false,
+    };
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        topic_id: topic.id,
+        num_partitions: i32::try_from(topic.partitions.len()).unwrap_or(-1),
+        replication_factor: topic
+            .partitions
+            .first()
+            .map_or(-1, |p| i16::try_from(p.replicas.len()).unwrap_or(-1)),
+        configs: Some(describe(&topic.configs, context.conf).into_iter().map(config).collect()),
+        ..Default::default()
+    }
+}

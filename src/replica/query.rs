@@ -1,0 +1,122 @@
+//! Questions to a leader that change nothing. Rules: protocol rows 78 to 99.
+
+use super::leader::Leader;
+use super::rules::Rules;
+use crate::base::{ErrorCode, LeaderEpoch, Offset};
+use crate::log::epochs::EpochCache;
+use crate::log::producers::ProducerStates;
+use crate::replica::call::{ReadOp, ReadReply};
+
+/// What a read may return: from the batch that holds `from`, up to but not including `upto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadBounds {
+    /// First offset wanted.
+    pub from: Offset,
+    /// End of what the reader may see. `from == upto`, or below it, means nothing yet.
+    pub upto: Offset,
+}
+
+impl Leader {
+    /// Checks the leader epoch that a client believes in (KIP-320); -1 means that it doesn't say.
+    ///
+    /// # Errors
+    /// Fenced for an older epoch, unknown for a newer one.
+    pub fn check_epoch(&self, current: LeaderEpoch) -> Result<(), ErrorCode> {
+        match current {
+            LeaderEpoch(-1) => Ok(()),
+            older if older < self.epoch => Err(ErrorCode::FencedLeaderEpoch),
+            newer if newer > self.epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// An empty answer with this partition's bounds.
+    #[must_use]
+    pub fn read_reply(&self, read_committed: bool) -> ReadReply {
+        ReadReply {
+            high_watermark: self.high_watermark,
+            last_stable_offset: self.last_stable_offset(),
+            log_start_offset: self.log_start,
+            aborted: read_committed.then(Vec::new),
+            ..ReadReply::default()
+        }
+    }
+
+    /// Decides what a read may see.
+    ///
+    /// # Errors
+    /// The finished answer where there is nothing to read by the rules: wrong epoch, offset out of range, divergence.
+    pub fn read_bounds(&self, op: &ReadOp) -> Result<ReadBounds, ReadReply> {
+        self.check_epoch(op.current_leader_epoch).map_err(ReadReply::failed)?;
+        if op.last_fetched_epoch.0 >= 0
+            && let Some(diverging) = self.divergence(op.last_fetched_epoch, op.offset)
+        {
+            return Err(ReadReply { diverging: Some(diverging), ..self.read_reply(op.read_committed) });
+        }
+        if op.offset < self.log_start || op.offset > self.log_end {
+            return Err(ReadReply::failed(ErrorCode::OffsetOutOfRange));
+        }
+        let upto = if op.read_committed { self.last_stable_offset() } else { self.high_watermark };
+        Ok(ReadBounds { from: op.offset, upto })
+    }
+
+    /// Where a reader's log parts from this one, if it does (KIP-595's check on each fetch).
+    fn divergence(&self, epoch: LeaderEpoch, offset: Offset) -> Option<(LeaderEpoch, Offset)> {
+        let (known, end) = self.epochs.end_for(epoch, self.epoch, self.log_end);
+        (known < epoch || end < offset).then_some((known, end))
+    }
+
+    /// Answers OffsetForLeaderEpoch: (epoch, end offset), both -1 where the epoch is unknown (row 98).
+    #[must_use]
+    pub fn epoch_end(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
+        self.epochs.end_for(epoch, self.epoch, self.log_end)
+    }
+
+    /// First offset that is still there.
+    #[must_use]
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// Next offset to append.
+    #[must_use]
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
+    /// End of what consumers may see.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// End of what read_committed consumers may see. Without transactions it is the high watermark.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The leader's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Producer state, for snapshots.
+    #[must_use]
+    pub fn producers(&self) -> &ProducerStates {
+        &self.producers
+    }
+
+    /// Leader epochs, for snapshots.
+    #[must_use]
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+}

@@ -1,0 +1,104 @@
+//! What a topic's configuration means to its partitions' leaders.
+
+use crate::base::{ErrorCode, Offset};
+use crate::wire::batch::BatchMeta;
+
+/// What an acknowledgement promises (`durability` in the broker's config).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The device flushed the record: it survives a power cut. The default.
+    Durable,
+    /// The write completed: it survives the end of the process, not of the machine.
+    Written,
+    /// The record is in this process's memory only.
+    Accepted,
+}
+
+/// The checked settings that appends of one partition obey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `max.message.bytes`: the largest batch.
+    pub max_message_bytes: usize,
+    /// `segment.bytes`: no batch may be larger than a segment.
+    pub segment_bytes: usize,
+    /// `message.timestamp.type` is LogAppendTime.
+    pub append_time: bool,
+    /// `message.timestamp.before.max.ms`.
+    pub before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub after_max_ms: i64,
+    /// `cleanup.policy` contains compact: every record needs a key.
+    pub compacted: bool,
+    /// `cleanup.policy` is compact alone: records can't be deleted by offset.
+    pub compact_only: bool,
+    /// `min.insync.replicas`, for acks=all.
+    pub min_insync_replicas: usize,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiry_ms: i64,
+}
+
+/// A batch that the rules refuse: the code and what to tell a person.
+pub(super) type Refusal = (ErrorCode, &'static str);
+
+impl Rules {
+    /// Checks a batch that is whole and valid in itself against the topic's settings.
+    pub(super) fn check(
+        &self,
+        meta: &BatchMeta,
+        bytes: usize,
+        keyless: bool,
+        now_ms: i64,
+    ) -> Result<(), Refusal> {
+        if bytes > self.max_message_bytes {
+            return Err((
+                ErrorCode::MessageTooLarge,
+                "the batch is larger than the topic's max.message.bytes",
+            ));
+        }
+        if bytes > self.segment_bytes {
+            return Err((
+                ErrorCode::RecordListTooLarge,
+                "the batch is larger than the topic's segment.bytes",
+            ));
+        }
+        if self.compacted && keyless {
+            return Err((ErrorCode::InvalidRecord, "a compacted topic can't take a record without a key"));
+        }
+        if !self.append_time && !self.timestamp_fits(meta, now_ms) {
+            return Err((
+                ErrorCode::InvalidTimestamp,
+                "a timestamp is outside message.timestamp.before/after.max.ms",
+            ));
+        }
+        Ok(())
+    }
+
+    /// -1 means "no timestamp" and passes, as in Kafka.
+    fn timestamp_fits(&self, meta: &BatchMeta, now_ms: i64) -> bool {
+        let fits = |ts: i64| {
+            ts == -1
+                || (ts.saturating_sub(now_ms) <= self.after_max_ms
+                    && now_ms.saturating_sub(ts) <= self.before_max_ms)
+        };
+        fits(meta.base_timestamp) && fits(meta.max_timestamp)
+    }
+
+    /// How far acknowledgements may go, given how far the log is appended, written and durable.
+    pub(super) fn settled(&self, end: Offset, written: Offset, durable: Offset) -> Offset {
+        match self.durability {
+            Durability::Durable => durable,
+            Durability::Written => written,
+            Durability::Accepted => end,
+        }
+    }
+
+    /// How far consumers may read. Never past what is written, so that no read needs memory that is still being filled.
+    pub(super) fn visible(&self, written: Offset, durable: Offset) -> Offset {
+        match self.durability {
+            Durability::Durable => durable,
+            Durability::Written | Durability::Accepted => written,
+        }
+    }
+}

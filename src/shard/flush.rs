@@ -1,0 +1,90 @@
+//! Group commit: one flush per turn and device for all partitions of this shard.
+//!
+//! While a flush is under way appends go on; they make up the next one. So the slower the device, the larger the groups.
+
+use super::owner::Outbox;
+use super::partition::PartitionState;
+use super::storage::{FlushJob, StorageError, flush_all};
+use super::{Broker, FilesOf, Shard};
+use crate::base::TopicPartition;
+use crate::replica::Event;
+use crate::seam::World;
+
+type Jobs<B> = (Vec<TopicPartition>, Vec<FlushJob<FilesOf<B>>>);
+
+impl<B: Broker> Shard<B> {
+    /// Flushes dirty partitions until the shard ends.
+    pub(super) async fn flush_task(self) {
+        loop {
+            self.flush_due().notified().await;
+            // Appends of requests that are ready in this turn join the group.
+            self.world().yield_now().await;
+            while self.flush_once().await {}
+        }
+    }
+
+    /// Flushes what is dirty now; false if nothing was.
+    pub(super) async fn flush_once(&self) -> bool {
+        let (keys, mut jobs) = self.take_dirty();
+        if jobs.is_empty() {
+            return false;
+        }
+        let begun = self.world().mono();
+        let outcome = flush_all(self.world().files(), &mut jobs).await;
+        self.metrics().flushed(jobs.len(), self.world().mono().saturating_sub(begun));
+        match outcome {
+            Ok(()) => self.settle(&keys, jobs),
+            Err(error) => self.fail_log_dir(&error),
+        }
+        true
+    }
+
+    fn take_dirty(&self) -> Jobs<B> {
+        let mut owner = self.owner().borrow_mut();
+        let dirty = std::mem::take(&mut owner.dirty);
+        let (mut keys, mut jobs) = (Vec::with_capacity(dirty.len()), Vec::with_capacity(dirty.len()));
+        for key in dirty {
+            let Some(partition) = owner.partitions.get_mut(&key) else { continue };
+            if partition.state == PartitionState::Online
+                && let Some(job) = partition.log.begin_flush()
+            {
+                keys.push(key);
+                jobs.push(job);
+            }
+        }
+        (keys, jobs)
+    }
+
+    fn settle(&self, keys: &[TopicPartition], jobs: Vec<FlushJob<FilesOf<B>>>) {
+        let mut outbox = Outbox::default();
+        {
+            let mut owner = self.owner().borrow_mut();
+            for (key, job) in keys.iter().zip(jobs) {
+                let upto = job.upto();
+                if let Some(partition) = owner.partitions.get_mut(key) {
+                    partition.log.written(job);
+                }
+                owner.step(*key, Event::Written { upto }, &mut outbox);
+                owner.step(*key, Event::Durable { upto }, &mut outbox);
+            }
+        }
+        self.prepare_due().notify();
+        self.produce_done().notify();
+        self.deliver(outbox);
+    }
+
+    /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost, so nothing
+    /// of this log directory may be acknowledged again in this process's life.
+    pub(super) fn fail_log_dir(&self, error: &StorageError) {
+        tracing::error!(%error, "the log directory failed; its partitions are offline until the broker restarts");
+        let mut outbox = Outbox::default();
+        {
+            let mut owner = self.owner().borrow_mut();
+            let keys: Vec<TopicPartition> = owner.partitions.keys().copied().collect();
+            for key in keys {
+                owner.take_offline(key, &mut outbox);
+            }
+        }
+        self.deliver(outbox);
+    }
+}

@@ -1,0 +1,37 @@
+//! Messages from other shards.
+
+use super::message::Message;
+use super::{Broker, Shard};
+use crate::seam::Mesh;
+
+impl<B: Broker> Shard<B> {
+    /// Handles messages until the shard ends.
+    pub(super) async fn inbox_task(self) {
+        let mut inbox = Vec::new();
+        loop {
+            self.0.mesh.receive(&mut inbox).await;
+            for message in inbox.drain(..) {
+                self.handle(message);
+            }
+        }
+    }
+
+    fn handle(&self, message: Message) {
+        match message {
+            Message::Calls { from, calls } => self.answer_calls(from, calls),
+            Message::Replies(replies) => self.take_replies(replies),
+            Message::Read { watcher, round, budget, reads } => {
+                self.answer_reads(watcher, round, budget, reads)
+            }
+            Message::ReadDone { set, round, replies } => self.take_reads(set, round, replies),
+            Message::Wake { set } => self.wake_fetch(set),
+            Message::Unwatch { watcher, partitions } => self.unwatch(watcher, &partitions),
+            Message::Propose { from, commands } => self.take_proposal(from, commands),
+            Message::Outcomes { set, outcomes } => self.take_outcomes(set, outcomes),
+            Message::Install(snapshot) => self.install(snapshot),
+            Message::Apply { change, records } => self.apply(change, records),
+            Message::Applied { shard, change } => self.applied(shard, change),
+            Message::Serve => self.begin_serving(),
+        }
+    }
+}

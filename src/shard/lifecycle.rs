@@ -1,0 +1,153 @@
+//! A shard's life: start, recover, serve, drain, close.
+
+use super::coordinator::Coordinator;
+use super::notify::Notify;
+use super::origin::COORDINATOR;
+use super::{Broker, Inner, Shard};
+use crate::api::NodeInfo;
+use crate::conf::BrokerConf;
+use crate::metrics::ShardMetrics;
+use crate::seam::{Mesh, World};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Where a shard is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Stage {
+    /// Metadata and logs are being recovered.
+    #[default]
+    Starting,
+    /// Clients are served.
+    Serving,
+    /// No new requests; those in flight are answered.
+    Draining,
+    /// Everything is written and closed.
+    Closed,
+}
+
+/// What a shard is made of.
+pub struct Setup<B: Broker> {
+    /// Its machine.
+    pub world: B::World,
+    /// Its way to the other shards.
+    pub mesh: B::Mesh,
+    /// The broker's checked configuration.
+    pub conf: Rc<BrokerConf>,
+    /// What this broker tells clients about itself.
+    pub node: NodeInfo,
+    /// Where its files are.
+    pub data_dir: PathBuf,
+    /// Id of the cluster.
+    pub cluster_id: String,
+    /// Its counters.
+    pub metrics: Rc<ShardMetrics>,
+}
+
+impl<B: Broker> Shard<B> {
+    /// A shard that hasn't started.
+    #[must_use]
+    pub fn new(setup: Setup<B>) -> Self {
+        let Setup { world, mesh, conf, node, data_dir, cluster_id, metrics } = setup;
+        let cache_bytes = conf.memory.tail_cache_bytes / usize::from(mesh.shards()).max(1);
+        Shard(Rc::new(Inner {
+            world,
+            mesh,
+            conf,
+            node,
+            data_dir,
+            cluster_id,
+            metrics,
+            view: RefCell::default(),
+            origin: RefCell::default(),
+            fetches: RefCell::default(),
+            sessions: RefCell::default(),
+            producer_ids: RefCell::default(),
+            owner: RefCell::default(),
+            cache: super::storage::TailCache::new(cache_bytes),
+            coordinator: RefCell::default(),
+            overflow: RefCell::default(),
+            changes: RefCell::default(),
+            changes_due: Notify::default(),
+            flush_due: Notify::default(),
+            prepare_due: Notify::default(),
+            retention_due: Notify::default(),
+            timers_due: Notify::default(),
+            produce_done: Notify::default(),
+            coordinator_due: Notify::default(),
+            lifecycle: Notify::default(),
+            stage: Cell::default(),
+        }))
+    }
+
+    /// Starts the shard's tasks. Shard 0 recovers the metadata and sends it to all.
+    ///
+    /// # Errors
+    /// The metadata can't be read: what to tell the operator.
+    pub async fn start(&self) -> Result<(), String> {
+        let world = self.world();
+        world.spawn(self.clone().inbox_task());
+        world.spawn(self.clone().view_task());
+        world.spawn(self.clone().flush_task());
+        world.spawn(self.clone().timer_task());
+        world.spawn(self.clone().tick_task());
+        world.spawn(self.clone().prepare_task());
+        world.spawn(self.clone().retention_task());
+        if self.this() == COORDINATOR {
+            let coordinator = Coordinator::<super::FilesOf<B>>::load(self).await?;
+            self.start_coordinator(coordinator).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every shard has recovered.
+    pub async fn ready(&self) {
+        self.0.lifecycle.until(|| self.0.stage.get() >= Stage::Serving).await;
+    }
+
+    pub(super) fn begin_serving(&self) {
+        self.set_stage(Stage::Serving);
+    }
+
+    fn set_stage(&self, stage: Stage) {
+        assert!(self.0.stage.get() <= stage, "a shard's life goes one way");
+        self.0.stage.set(stage);
+        self.0.lifecycle.notify();
+    }
+
+    /// Ends the shard in good order: answers what is in flight (at most `patience` long), flushes, writes snapshots, closes.
+    /// True if everything was written, so that the next start needn't scan.
+    pub async fn close(&self, patience: Duration) -> bool {
+        self.set_stage(Stage::Draining);
+        let until = self.world().mono() + patience;
+        while self.world().mono() < until && !self.is_idle() {
+            self.world().sleep(Duration::from_millis(5)).await;
+        }
+        while self.flush_once().await {}
+        let clean = self.close_partitions().await;
+        self.set_stage(Stage::Closed);
+        clean
+    }
+
+    /// Whether no request of this shard's connections waits for an answer but long polls.
+    fn is_idle(&self) -> bool {
+        self.origin().borrow().is_empty() && self.owner().borrow().dirty.is_empty()
+    }
+
+    async fn close_partitions(&self) -> bool {
+        let jobs: Vec<_> = {
+            let mut owner = self.owner().borrow_mut();
+            let closing = owner.partitions.values_mut();
+            closing.map(|p| p.log.checkpoint(p.leader.producers(), p.leader.epochs())).collect()
+        };
+        let mut clean = true;
+        for job in jobs {
+            if let Err(error) = job.run(self.world().files()).await {
+                tracing::warn!(%error, "a partition could not be closed cleanly; the next start scans it");
+                clean = false;
+            }
+        }
+        clean
+    }
+}

@@ -1,0 +1,139 @@
+//! Work that no request waits for: timers, zeros written ahead, retention.
+
+use super::owner::{Outbox, Owner};
+use super::{Broker, Shard};
+use crate::base::TopicPartition;
+use crate::replica::Event;
+use crate::seam::World;
+use futures_lite::future::or;
+use std::time::Duration;
+
+/// How often answers that time out, producer expiry and refused messages are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// A wait for a fetch's end is at most this much too long.
+const TIMER_SLACK: Duration = Duration::from_millis(5);
+
+impl<B: Broker> Shard<B> {
+    /// Ends the waits of fetches, and retries messages that the mesh had no room for.
+    pub(super) async fn timer_task(self) {
+        loop {
+            let next = self.expire_fetches();
+            let stuck = self.retry_overflow();
+            let now = self.world().mono();
+            match next {
+                _ if stuck => self.world().sleep(Duration::from_millis(1)).await,
+                Some(next) => {
+                    let wait = next.saturating_sub(now).min(TIMER_SLACK).max(Duration::from_micros(100));
+                    self.world().sleep(wait).await;
+                }
+                None => self.timers_due().notified().await,
+            }
+        }
+    }
+
+    /// Ticks machines that have something to expire.
+    pub(super) async fn tick_task(self) {
+        loop {
+            self.world().sleep(TICK).await;
+            let now_ms = self.world().wall_ms();
+            let mut outbox = Outbox::default();
+            {
+                let mut owner = self.owner().borrow_mut();
+                let keys: Vec<TopicPartition> = owner.partitions.keys().copied().collect();
+                for key in keys {
+                    owner.step(key, Event::Tick { now_ms }, &mut outbox);
+                }
+            }
+            self.deliver(outbox);
+        }
+    }
+
+    /// Writes zeros ahead of the appends and prepares the next segments, a partition at a time.
+    pub(super) async fn prepare_task(self) {
+        loop {
+            self.prepare_due().notified().await;
+            while let Some((key, job)) = self.next_preparation() {
+                match job.run().await {
+                    Ok(done) => {
+                        if let Some(partition) = self.owner().borrow_mut().partitions.get_mut(&key) {
+                            partition.log.prepared(done);
+                        }
+                    }
+                    Err(error) => {
+                        // No space for zeros ahead is no failure yet: appends still try, and say so if they fail.
+                        tracing::warn!(partition = %key, %error, "could not prepare a segment ahead");
+                        if let Some(partition) = self.owner().borrow_mut().partitions.get_mut(&key) {
+                            partition.log.preparation_failed();
+                        }
+                    }
+                }
+                self.world().yield_now().await;
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "a key and its job")]
+    fn next_preparation(&self) -> Option<(TopicPartition, super::storage::PrepareJob<super::FilesOf<B>>)> {
+        let mut owner = self.owner().borrow_mut();
+        owner.partitions.iter_mut().find_map(|(key, partition)| Some((*key, partition.log.prepare_next()?)))
+    }
+
+    /// Deletes segments that time, size or DeleteRecords let go.
+    pub(super) async fn retention_task(self) {
+        let interval = self.conf().log.retention_check_interval;
+        loop {
+            or(self.world().sleep(interval), self.retention_due().notified()).await;
+            let keys: Vec<TopicPartition> = self.owner().borrow().partitions.keys().copied().collect();
+            for key in keys {
+                self.retain(key).await;
+            }
+        }
+    }
+
+    async fn retain(&self, key: TopicPartition) {
+        let now_ms = self.world().wall_ms();
+        let job = {
+            let mut outbox = Outbox::default();
+            let mut owner = self.owner().borrow_mut();
+            let Some(job) = owner.plan_retention(key, now_ms) else { return };
+            owner.step(key, Event::LogStart { offset: job.log_start() }, &mut outbox);
+            job
+        };
+        if let Err(error) = job.run(self.world().files()).await {
+            tracing::warn!(partition = %key, %error, "could not delete old segments; trying again at the next check");
+        }
+    }
+}
+
+impl<B: Broker> Owner<B> {
+    fn plan_retention(&mut self, key: TopicPartition, now_ms: i64) -> Option<super::storage::RetentionJob> {
+        let partition = self.partitions.get_mut(&key)?;
+        let high_watermark = partition.leader.high_watermark();
+        partition.log.plan_retention(
+            now_ms,
+            high_watermark,
+            partition.leader.producers(),
+            partition.leader.epochs(),
+        )
+    }
+
+    /// Removes a partition that was deleted: everybody who waits is told.
+    pub(super) fn abandon(&mut self, key: TopicPartition, outbox: &mut Outbox) {
+        let mut effects = crate::replica::Effects::default();
+        if let Some(mut partition) = self.partitions.remove(&key) {
+            partition.leader.abandon(&mut effects);
+            outbox.take(&mut effects);
+        }
+        self.dirty.remove(&key);
+    }
+
+    /// Takes a partition whose log failed out of service: everybody who waits is told.
+    pub(super) fn take_offline(&mut self, key: TopicPartition, outbox: &mut Outbox) {
+        let mut effects = crate::replica::Effects::default();
+        if let Some(partition) = self.partitions.get_mut(&key) {
+            partition.state = super::partition::PartitionState::Offline;
+            partition.leader.fail(&mut effects);
+            outbox.take(&mut effects);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What shards tell each other.
+
+use crate::base::{ShardId, TopicPartition};
+use crate::cluster::{Command, Outcome, Record};
+use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
+use crate::replica::{Waiter, Watcher};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One message over the mesh. Record bytes in it are shared, never copied.
+#[derive(Debug)]
+pub enum Message {
+    /// Questions to partitions that the receiver owns.
+    Calls {
+        /// Call set on the asking shard.
+        from: Origin,
+        /// Index within the set, and the call.
+        calls: Vec<(u32, PartitionCall)>,
+    },
+    /// Answers to calls, for any sets of the receiver.
+    Replies(Vec<(Waiter, PartitionReply)>),
+    /// Reads for one fetch.
+    Read {
+        /// Who asks.
+        watcher: Watcher,
+        /// Which of the fetch's rounds this is; an answer to an older one is ignored.
+        round: u32,
+        /// Bounds over all reads.
+        budget: ReadBudget,
+        /// Index within the fetch, partition, read.
+        reads: Vec<(u32, TopicPartition, ReadOp)>,
+    },
+    /// Answers to a `Read`.
+    ReadDone {
+        /// The fetch.
+        set: u64,
+        /// As asked.
+        round: u32,
+        /// Index within the fetch, answer.
+        replies: Vec<(u32, ReadReply)>,
+    },
+    /// A partition that a waiting fetch reads has more.
+    Wake {
+        /// The fetch.
+        set: u64,
+    },
+    /// The fetch was answered; forget it on these partitions.
+    Unwatch {
+        /// Who.
+        watcher: Watcher,
+        /// Where.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Commands for the coordinator.
+    Propose {
+        /// Who asks.
+        from: Origin,
+        /// In order.
+        commands: Vec<Command>,
+    },
+    /// What became of commands; every shard has applied them.
+    Outcomes {
+        /// The proposal on the receiver.
+        set: u64,
+        /// In the order of the commands.
+        outcomes: Vec<Outcome>,
+    },
+    /// The whole metadata, at start.
+    Install(Bytes),
+    /// Committed changes of the metadata, in order.
+    Apply {
+        /// Counts these messages, to match `Applied`.
+        change: u64,
+        /// The records.
+        records: Arc<Vec<Record>>,
+    },
+    /// The sender has applied everything up to this change and its partitions follow it.
+    Applied {
+        /// The sender.
+        shard: ShardId,
+        /// As in `Apply`; 0 after `Install`.
+        change: u64,
+    },
+    /// Every shard is ready: accept clients.
+    Serve,
+}
+
+/// A set of questions on the shard that asked them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The shard.
+    pub shard: ShardId,
+    /// The set.
+    pub set: u64,
+}
+
+/// Bounds over all reads of one fetch that go to one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadBudget {
+    /// Bytes at most; the first batch may exceed it (KIP-74).
+    pub max_bytes: usize,
+    /// With fewer bytes than this the fetch waits, and wants to be woken when there is more.
+    pub min_bytes: usize,
+    /// Whether to leave a watch where `min_bytes` isn't reached.
+    pub watch: bool,
+}

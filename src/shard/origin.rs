@@ -1,0 +1,183 @@
+//! Requests on the shard where they arrived: plans are performed, questions go to the shards that can answer, answers come
+//! back in any order and resume the plan.
+
+use super::connection::Ticket;
+use super::message::{Message, Origin};
+use super::{Broker, Shard};
+use crate::api::{Plan, Then};
+use crate::base::{ErrorCode, ShardId};
+use crate::cluster::{Command, Outcome, owner_shard};
+use crate::replica::Waiter;
+use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
+use crate::wire::Reader;
+use std::collections::BTreeMap;
+
+/// Questions whose answers are awaited.
+#[derive(Default)]
+pub(super) struct Pending {
+    next: u64,
+    calls: BTreeMap<u64, CallSet>,
+    proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
+}
+
+struct CallSet {
+    ticket: Ticket,
+    then: Then<Vec<PartitionReply>>,
+    replies: Vec<Option<PartitionReply>>,
+    missing: usize,
+}
+
+impl Pending {
+    /// A number that no set of this shard had before.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Whether nobody waits for an answer from a partition or the coordinator.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.proposals.is_empty()
+    }
+}
+
+impl<B: Broker> Shard<B> {
+    /// Starts one request. Its answer comes through the ticket, now or later.
+    pub(super) fn request(&self, ticket: Ticket, body: Reader) {
+        self.metrics().request(ticket.header.api_key);
+        let plan = self.with_context(&ticket.header, |context| crate::api::plan(context, body));
+        match plan {
+            Ok(plan) => self.perform(ticket, plan),
+            Err(error) => {
+                self.metrics().malformed_frame();
+                ticket.close(&error.to_string());
+            }
+        }
+    }
+
+    /// Does what a plan needs next.
+    pub(super) fn perform(&self, ticket: Ticket, plan: Plan) {
+        match plan {
+            Plan::Respond(frame) => ticket.answer(frame),
+            Plan::NoResponse => ticket.silence(),
+            Plan::Close(reason) => ticket.close(reason),
+            Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
+            Plan::Cluster(commands, then) => self.propose(ticket, commands, then),
+            Plan::Fetch(plan) => self.start_fetch(ticket, *plan),
+        }
+    }
+
+    fn ask_partitions(&self, ticket: Ticket, calls: Vec<PartitionCall>, then: Then<Vec<PartitionReply>>) {
+        if calls.is_empty() {
+            let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
+            return self.perform(ticket, plan);
+        }
+        let missing = calls.len();
+        let replies = std::iter::repeat_with(|| None).take(missing).collect();
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.calls.insert(set, CallSet { ticket, then, replies, missing });
+            set
+        };
+        for (shard, calls) in self.by_owner(calls) {
+            let from = Origin { shard: self.this(), set };
+            if shard == self.this() {
+                self.answer_calls(from, calls);
+            } else if let Err(Message::Calls { calls, .. }) = self.send(shard, Message::Calls { from, calls })
+            {
+                self.refuse_calls(set, &calls);
+            }
+        }
+    }
+
+    fn by_owner(&self, calls: Vec<PartitionCall>) -> BTreeMap<ShardId, Vec<(u32, PartitionCall)>> {
+        let mut by_owner: BTreeMap<ShardId, Vec<(u32, PartitionCall)>> = BTreeMap::new();
+        for (index, call) in (0u32..).zip(calls) {
+            let shard = owner_shard(call.partition, self.shards());
+            by_owner.entry(shard).or_default().push((index, call));
+        }
+        by_owner
+    }
+
+    /// The way to another shard is full: its calls are answered with what clients retry.
+    fn refuse_calls(&self, set: u64, calls: &[(u32, PartitionCall)]) {
+        let replies = calls.iter().map(|(index, call)| {
+            let waiter = Waiter { shard: self.this(), set, index: *index };
+            (waiter, failed_reply(&call.op, ErrorCode::NotLeaderOrFollower))
+        });
+        self.take_replies(replies.collect());
+    }
+
+    /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
+    pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>) {
+        for (waiter, reply) in replies {
+            let complete = {
+                let mut pending = self.origin().borrow_mut();
+                let Some(set) = pending.calls.get_mut(&waiter.set) else { continue };
+                let slot = &mut set.replies[waiter.index as usize];
+                assert!(slot.is_none(), "a call is answered once");
+                *slot = Some(reply);
+                set.missing -= 1;
+                if set.missing == 0 { pending.calls.remove(&waiter.set) } else { None }
+            };
+            if let Some(CallSet { ticket, then, replies, .. }) = complete {
+                let replies = replies.into_iter().map(|reply| reply.expect("none is missing")).collect();
+                let plan = self.with_context(&ticket.header, |context| then(context, replies));
+                self.perform(ticket, plan);
+            }
+        }
+    }
+
+    fn propose(&self, ticket: Ticket, commands: Vec<Command>, then: Then<Vec<Outcome>>) {
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.proposals.insert(set, (ticket, then));
+            set
+        };
+        let from = Origin { shard: self.this(), set };
+        if self.this() == COORDINATOR {
+            self.take_proposal(from, commands);
+        } else if self.send(COORDINATOR, Message::Propose { from, commands }).is_err()
+            && let Some((ticket, _)) = self.origin().borrow_mut().proposals.remove(&set)
+        {
+            ticket.close("the coordinator's queue is full");
+        }
+    }
+
+    /// Takes what became of a proposal of this shard.
+    pub(super) fn take_outcomes(&self, set: u64, outcomes: Vec<Outcome>) {
+        let proposal = self.origin().borrow_mut().proposals.remove(&set);
+        if let Some((ticket, then)) = proposal {
+            let plan = self.with_context(&ticket.header, |context| then(context, outcomes));
+            self.perform(ticket, plan);
+        }
+    }
+}
+
+/// The shard that has the embedded coordinator.
+pub(super) const COORDINATOR: ShardId = ShardId(0);
+
+/// The answer to a call that couldn't be made, with the -1s that Kafka sends.
+pub(super) fn failed_reply(op: &PartitionOp, error: ErrorCode) -> PartitionReply {
+    match op {
+        PartitionOp::Produce(_) => PartitionReply::Produced(Produced {
+            error,
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            message: None,
+        }),
+        PartitionOp::ListOffset { .. } => PartitionReply::Offset {
+            error,
+            timestamp: -1,
+            offset: -1,
+            leader_epoch: crate::base::LeaderEpoch(-1),
+        },
+        PartitionOp::DeleteRecords { .. } => PartitionReply::Deleted { error, low_watermark: -1 },
+        PartitionOp::EpochEnd { .. } => {
+            PartitionReply::EpochEnd { error, epoch: crate::base::LeaderEpoch(-1), end_offset: -1 }
+        }
+        PartitionOp::Describe => PartitionReply::Described { error, size_bytes: 0 },
+    }
+}

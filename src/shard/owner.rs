@@ -1,0 +1,174 @@
+//! Calls to partitions that this shard owns: step the machine, perform its effects.
+
+use super::message::{Message, Origin};
+use super::origin::failed_reply;
+use super::partition::{Partition, PartitionState};
+use super::storage::Patch;
+use super::{Broker, FilesOf, Shard};
+use crate::base::{ErrorCode, LeaderEpoch, ShardId, TopicPartition};
+use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, ProduceOp};
+use crate::replica::{Effects, Event, Waiter, Watcher};
+use crate::seam::World;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The partitions of this shard and what is due to happen to them.
+pub(super) struct Owner<B: Broker> {
+    /// Every partition that this shard leads.
+    pub(super) partitions: BTreeMap<TopicPartition, Partition<FilesOf<B>>>,
+    /// Those with appended bytes that no flush has taken yet.
+    pub(super) dirty: BTreeSet<TopicPartition>,
+    effects: Effects,
+}
+
+impl<B: Broker> Default for Owner<B> {
+    fn default() -> Self {
+        Owner { partitions: BTreeMap::new(), dirty: BTreeSet::new(), effects: Effects::default() }
+    }
+}
+
+/// What steps of machines ask the shard to send, collected over a batch of events.
+#[derive(Default)]
+pub(super) struct Outbox {
+    replies: BTreeMap<ShardId, Vec<(Waiter, PartitionReply)>>,
+    wakes: BTreeSet<Watcher>,
+}
+
+impl Outbox {
+    pub(super) fn reply(&mut self, waiter: Waiter, reply: PartitionReply) {
+        self.replies.entry(waiter.shard).or_default().push((waiter, reply));
+    }
+
+    /// Takes what a step asked for.
+    pub(super) fn take(&mut self, effects: &mut Effects) {
+        for (waiter, produced) in effects.replies.drain(..) {
+            self.reply(waiter, PartitionReply::Produced(produced));
+        }
+        self.wakes.extend(effects.wakes.drain(..));
+    }
+}
+
+impl<B: Broker> Owner<B> {
+    /// Steps one partition's machine.
+    pub(super) fn step(&mut self, key: TopicPartition, event: Event, outbox: &mut Outbox) {
+        if let Some(partition) = self.partitions.get_mut(&key) {
+            partition.leader.step(event, &mut self.effects);
+            outbox.take(&mut self.effects);
+        }
+    }
+
+    fn produce(
+        &mut self,
+        key: TopicPartition,
+        waiter: Waiter,
+        op: &ProduceOp,
+        now_ms: i64,
+        outbox: &mut Outbox,
+    ) {
+        let Some(partition) = self.partitions.get_mut(&key) else { return };
+        let event = Event::Produce {
+            waiter,
+            acks: op.acks,
+            meta: op.meta,
+            bytes: op.batch.len(),
+            keyless: op.keyless,
+            now_ms,
+            deadline_ms: now_ms.saturating_add(i64::from(op.timeout_ms.max(0))),
+        };
+        partition.leader.step(event, &mut self.effects);
+        if let Some(append) = self.effects.append.take() {
+            let patch = Patch {
+                base_offset: append.base_offset,
+                leader_epoch: append.leader_epoch,
+                log_append_time: append.log_append_time,
+            };
+            partition.log.append(&op.batch, &op.meta, patch, now_ms);
+            self.dirty.insert(key);
+        }
+        outbox.take(&mut self.effects);
+    }
+}
+
+impl<B: Broker> Shard<B> {
+    /// Answers calls to partitions of this shard, now or when their time comes.
+    pub(super) fn answer_calls(&self, from: Origin, calls: Vec<(u32, PartitionCall)>) {
+        let now_ms = self.world().wall_ms();
+        let mut outbox = Outbox::default();
+        {
+            let mut owner = self.owner().borrow_mut();
+            for (index, call) in calls {
+                let waiter = Waiter { shard: from.shard, set: from.set, index };
+                self.answer_call(&mut owner, waiter, call, now_ms, &mut outbox);
+            }
+            if !owner.dirty.is_empty() {
+                self.flush_due().notify();
+            }
+        }
+        self.deliver(outbox);
+    }
+
+    fn answer_call(
+        &self,
+        owner: &mut Owner<B>,
+        waiter: Waiter,
+        PartitionCall { partition: key, op }: PartitionCall,
+        now_ms: i64,
+        outbox: &mut Outbox,
+    ) {
+        let error = match owner.partitions.get(&key).map(|partition| partition.state) {
+            None => ErrorCode::UnknownTopicOrPartition,
+            Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
+            Some(PartitionState::Online) => ErrorCode::None,
+        };
+        if !error.is_ok() {
+            return outbox.reply(waiter, failed_reply(&op, error));
+        }
+        let Some(partition) = owner.partitions.get(&key) else { return };
+        match op {
+            PartitionOp::Produce(op) => owner.produce(key, waiter, &op, now_ms, outbox),
+            PartitionOp::EpochEnd { current_leader_epoch, epoch } => {
+                outbox.reply(waiter, epoch_end(partition, current_leader_epoch, epoch));
+            }
+            PartitionOp::Describe => {
+                let size_bytes = partition.log.size_bytes();
+                outbox.reply(waiter, PartitionReply::Described { error: ErrorCode::None, size_bytes });
+            }
+            PartitionOp::ListOffset { current_leader_epoch, timestamp, read_committed } => {
+                let ask = super::offsets::Ask { current_leader_epoch, timestamp, read_committed };
+                self.list_offset(partition, key, waiter, ask, outbox);
+            }
+            PartitionOp::DeleteRecords { before } => self.delete_records(owner, key, waiter, before, outbox),
+        }
+    }
+
+    /// Sends what steps asked for: to this shard's own requests directly, to others in one message each.
+    pub(super) fn deliver(&self, outbox: Outbox) {
+        for (shard, replies) in outbox.replies {
+            if shard == self.this() {
+                self.take_replies(replies);
+            } else {
+                self.send_surely(shard, Message::Replies(replies));
+            }
+        }
+        for Watcher { shard, set } in outbox.wakes {
+            if shard == self.this() {
+                self.wake_fetch(set);
+            } else {
+                self.send_surely(shard, Message::Wake { set });
+            }
+        }
+    }
+}
+
+fn epoch_end<F: crate::seam::Files>(
+    partition: &Partition<F>,
+    current: LeaderEpoch,
+    epoch: LeaderEpoch,
+) -> PartitionReply {
+    match partition.leader.check_epoch(current) {
+        Err(error) => PartitionReply::EpochEnd { error, epoch: LeaderEpoch(-1), end_offset: -1 },
+        Ok(()) => {
+            let (epoch, end_offset) = partition.leader.epoch_end(epoch);
+            PartitionReply::EpochEnd { error: ErrorCode::None, epoch, end_offset }
+        }
+    }
+}

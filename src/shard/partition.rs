@@ -1,0 +1,40 @@
+//! A partition on the shard that owns it: its machine, its log, and the bookkeeping that ties them together.
+
+use super::storage::PartitionLog;
+use crate::replica::{Leader, Rules};
+use crate::seam::Files;
+use crate::wire::Str;
+
+/// One partition that this shard leads.
+pub(super) struct Partition<F: Files> {
+    /// What decides.
+    pub(super) leader: Leader,
+    /// What holds the bytes.
+    pub(super) log: PartitionLog<F>,
+    /// The topic's name, for log lines.
+    #[expect(dead_code, reason = "log lines name partitions by it")]
+    pub(super) topic: Str,
+    /// A flush of it is under way or its log directory failed: see `flush`.
+    pub(super) state: PartitionState,
+}
+
+/// Whether a partition takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PartitionState {
+    /// It does.
+    Online,
+    /// Its log directory failed, or its log is damaged: every request gets a storage error until the operator acts.
+    Offline,
+}
+
+impl<F: Files> Partition<F> {
+    /// A partition that leads from what its log brought back.
+    pub(super) fn new(leader: Leader, log: PartitionLog<F>, topic: Str) -> Self {
+        Partition { leader, log, topic, state: PartitionState::Online }
+    }
+
+    /// New settings; they hold from the next batch on.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.leader.set_rules(rules);
+    }
+}

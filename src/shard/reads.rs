@@ -1,0 +1,174 @@
+//! Reads of partitions that this shard owns: from the tail cache at once, from the disk in a task of their own.
+
+use super::message::{Message, ReadBudget};
+use super::owner::{Outbox, Owner};
+use super::partition::PartitionState;
+use super::storage::{ReadPlan, StorageError};
+use super::{Broker, FilesOf, Shard};
+use crate::base::{ErrorCode, Offset, TopicPartition};
+use crate::replica::call::{ReadOp, ReadReply};
+use crate::replica::{Event, Watcher};
+use crate::seam::World;
+
+/// One read that was decided: the answer without its records, and where they are.
+struct Read<B: Broker> {
+    index: u32,
+    key: TopicPartition,
+    reply: ReadReply,
+    plan: Option<ReadPlan<FilesOf<B>>>,
+}
+
+/// The part of a fetch that this shard answers.
+struct Round {
+    watcher: Watcher,
+    round: u32,
+    budget: ReadBudget,
+}
+
+impl<B: Broker> Shard<B> {
+    /// Answers the reads of one fetch, in order, within one budget.
+    pub(super) fn answer_reads(
+        &self,
+        watcher: Watcher,
+        round: u32,
+        budget: ReadBudget,
+        reads: Vec<(u32, TopicPartition, ReadOp)>,
+    ) {
+        let round = Round { watcher, round, budget };
+        let (reads, watched) = self.plan_reads(&round, reads);
+        if reads.iter().any(|read| read.plan.as_ref().is_some_and(ReadPlan::is_cold)) {
+            let shard = self.clone();
+            self.world().spawn(async move {
+                let replies = shard.perform_reads(reads).await;
+                shard.end_reads(&round, replies, &watched);
+            });
+        } else {
+            let replies = reads.into_iter().map(|mut read| {
+                if let Some(plan) = read.plan {
+                    read.reply.records = plan.into_cached();
+                }
+                (read.index, read.reply)
+            });
+            let replies = replies.collect();
+            self.end_reads(&round, replies, &watched);
+        }
+    }
+
+    /// Decides every read and where its records are; also where each one ended, for watches.
+    #[expect(clippy::type_complexity, reason = "two lists that only `answer_reads` takes apart")]
+    fn plan_reads(
+        &self,
+        round: &Round,
+        reads: Vec<(u32, TopicPartition, ReadOp)>,
+    ) -> (Vec<Read<B>>, Vec<(TopicPartition, Offset)>) {
+        let owner = self.owner().borrow();
+        let mut room = round.budget.max_bytes;
+        let mut first = true;
+        let mut watched = Vec::new();
+        let mut planned = Vec::with_capacity(reads.len());
+        for (index, key, mut op) in reads {
+            op.first_whole = first;
+            op.max_bytes = op.max_bytes.min(room);
+            let (reply, plan, bytes) = owner.plan_read(key, &op);
+            first &= bytes == 0;
+            room = room.saturating_sub(bytes);
+            if reply.error.is_ok() {
+                watched.push((key, reply.high_watermark.max(op.offset)));
+            }
+            planned.push(Read { index, key, reply, plan });
+        }
+        (planned, watched)
+    }
+
+    async fn perform_reads(&self, reads: Vec<Read<B>>) -> Vec<(u32, ReadReply)> {
+        let mut replies = Vec::with_capacity(reads.len());
+        for Read { index, key, mut reply, plan } in reads {
+            if let Some(plan) = plan {
+                match plan.run().await {
+                    Ok(records) => reply.records = records,
+                    Err(error) => reply = self.failed_read(key, &error),
+                }
+            }
+            replies.push((index, reply));
+        }
+        replies
+    }
+
+    fn failed_read(&self, key: TopicPartition, error: &StorageError) -> ReadReply {
+        tracing::error!(partition = %key, %error, "a read failed");
+        let code = match error {
+            StorageError::Corrupt { .. } => ErrorCode::CorruptMessage,
+            _ => ErrorCode::KafkaStorageError,
+        };
+        ReadReply::failed(code)
+    }
+
+    fn end_reads(&self, round: &Round, replies: Vec<(u32, ReadReply)>, watched: &[(TopicPartition, Offset)]) {
+        let bytes: usize = replies.iter().map(|(_, reply)| reply.bytes()).sum();
+        let settled =
+            bytes >= round.budget.min_bytes || replies.iter().any(|(_, reply)| !reply.error.is_ok());
+        let Watcher { shard, set } = round.watcher;
+        // The watch is left before the answer goes: what is appended in between wakes the fetch.
+        let watch = round.budget.watch && !settled;
+        if shard == self.this() {
+            if watch {
+                self.watch_quietly(round.watcher, watched);
+            }
+            self.take_reads(set, round.round, replies);
+        } else {
+            self.send_surely(shard, Message::ReadDone { set, round: round.round, replies });
+            if watch {
+                self.watch_quietly(round.watcher, watched);
+            }
+        }
+    }
+
+    fn watch_quietly(&self, watcher: Watcher, watched: &[(TopicPartition, Offset)]) {
+        let mut outbox = Outbox::default();
+        {
+            let mut owner = self.owner().borrow_mut();
+            for &(key, beyond) in watched {
+                owner.step(key, Event::Unwatch { watcher }, &mut outbox);
+                owner.step(key, Event::Watch { watcher, beyond }, &mut outbox);
+            }
+        }
+        self.deliver(outbox);
+    }
+
+    /// Forgets a fetch that was answered.
+    pub(super) fn unwatch(&self, watcher: Watcher, partitions: &[TopicPartition]) {
+        let mut outbox = Outbox::default();
+        let mut owner = self.owner().borrow_mut();
+        for &key in partitions {
+            owner.step(key, Event::Unwatch { watcher }, &mut outbox);
+        }
+    }
+}
+
+impl<B: Broker> Owner<B> {
+    /// Decides one read: the answer without records, the plan for them, and about how many bytes they are.
+    fn plan_read(
+        &self,
+        key: TopicPartition,
+        op: &ReadOp,
+    ) -> (ReadReply, Option<ReadPlan<FilesOf<B>>>, usize) {
+        let Some(partition) = self.partitions.get(&key) else {
+            return (ReadReply::failed(ErrorCode::UnknownTopicOrPartition), None, 0);
+        };
+        if partition.state == PartitionState::Offline {
+            return (ReadReply::failed(ErrorCode::KafkaStorageError), None, 0);
+        }
+        let bounds = match partition.leader.read_bounds(op) {
+            Ok(bounds) => bounds,
+            Err(reply) => return (reply, None, 0),
+        };
+        let mut reply = partition.leader.read_reply(op.read_committed);
+        if bounds.from >= bounds.upto || (op.max_bytes == 0 && !op.first_whole) {
+            return (reply, None, 0);
+        }
+        let plan = partition.log.plan_read(bounds.from, bounds.upto, op.max_bytes, op.first_whole);
+        let bytes = plan.bytes();
+        reply.cut = plan.next_offset() < bounds.upto;
+        (reply, Some(plan), bytes)
+    }
+}

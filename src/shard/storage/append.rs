@@ -1,0 +1,105 @@
+//! Appending: one copy of each batch from the receive buffer into an aligned chunk, which is also the tail cache.
+
+use super::PartitionLog;
+use super::segment::{OpenChunk, Segment};
+use crate::base::limits::{BATCH_HEADER_BYTES, BLOCK_BYTES, CHUNK_BYTES_MAX};
+use crate::base::{LeaderEpoch, Offset};
+use crate::log::segment::block_floor;
+use crate::seam::{Files, WriteBuf};
+use crate::wire::batch::{BatchMeta, patch_offsets, rewrite_append_time};
+
+/// Smallest chunk: what an unbatched producer's turn takes.
+const CHUNK_BYTES_MIN: usize = 16 * 1024;
+
+/// What the leader writes into a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Its epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Its time, for LogAppendTime.
+    pub log_append_time: Option<i64>,
+}
+
+impl<F: Files> PartitionLog<F> {
+    /// Appends one whole batch. Its bytes are readable once a flush has written them.
+    pub fn append(&mut self, batch: &[u8], meta: &BatchMeta, patch: Patch, now_ms: i64) {
+        assert_eq!(batch.len(), meta.bytes, "exactly one batch");
+        self.roll_if_due(batch.len(), patch.base_offset, now_ms);
+        let mut placed = *meta;
+        placed.base_offset = patch.base_offset;
+        placed.leader_epoch = patch.leader_epoch;
+        if let Some(time) = patch.log_append_time {
+            // The time lies inside the CRC: the batch is copied once more to compute it anew.
+            let mut rewritten = batch.to_vec();
+            rewrite_append_time(&mut rewritten, time);
+            placed.max_timestamp = time;
+            self.place(&rewritten, &placed);
+        } else {
+            self.place(batch, &placed);
+        }
+    }
+
+    fn place(&mut self, batch: &[u8], placed: &BatchMeta) {
+        let cache = self.cache.clone();
+        let segment = self.segments.back_mut().expect("a log has an active segment");
+        assert_eq!(segment.next, placed.base_offset, "batches follow each other");
+        segment.index.push(placed, segment.end);
+        let mut header = [0; BATCH_HEADER_BYTES];
+        header.copy_from_slice(&batch[..BATCH_HEADER_BYTES]);
+        patch_offsets(&mut header, placed.base_offset, placed.leader_epoch);
+        segment.copy_in(&self.files, &cache, &header, batch.len());
+        segment.copy_in(&self.files, &cache, &batch[BATCH_HEADER_BYTES..], batch.len() - BATCH_HEADER_BYTES);
+        segment.next = placed.last_offset() + 1;
+        cache.appended(batch.len());
+    }
+
+    /// Begins a new segment where the batch doesn't fit the active one, or that one is too old.
+    fn roll_if_due(&mut self, bytes: usize, base: Offset, now_ms: i64) {
+        let (segment_bytes, segment_ms) = (self.conf.segment_bytes, self.conf.segment_ms);
+        let active = self.active();
+        let full = active.batch_bytes() + bytes as u64 > segment_bytes;
+        let old = now_ms.saturating_sub(active.created_ms) > segment_ms;
+        if !active.is_empty() && (full || old) {
+            let cache = self.cache.clone();
+            self.active().seal_open(&cache);
+            let fresh = Segment::new(&self.dir, base, now_ms);
+            self.segments.push_back(fresh);
+        }
+    }
+}
+
+impl<F: Files> Segment<F> {
+    /// Copies bytes to the segment's end, into as many chunks as it takes. `expected` is what is likely to come, for the size of
+    /// a new chunk.
+    fn copy_in(&mut self, files: &F, cache: &super::TailCache, mut bytes: &[u8], expected: usize) {
+        while !bytes.is_empty() {
+            if self.open.is_none() {
+                self.begin_chunk(files, expected);
+            }
+            let chunk = self.open.as_mut().expect("one was begun");
+            let room = chunk.capacity - chunk.filled;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            chunk.buf.bytes_mut()[chunk.filled..chunk.filled + now.len()].copy_from_slice(now);
+            chunk.filled += now.len();
+            self.end += now.len() as u64;
+            bytes = later;
+            if chunk.filled == chunk.capacity {
+                self.seal_open(cache);
+            }
+        }
+    }
+
+    fn begin_chunk(&mut self, files: &F, expected: usize) {
+        let position = block_floor(self.end);
+        let carried = self.carry.len();
+        assert_eq!(position + carried as u64, self.end, "the carry ends where the segment does");
+        // Two batches of this size: a busy producer's turn. Chunks double up to the largest as batches do.
+        let wanted =
+            (carried + 2 * expected).next_multiple_of(BLOCK_BYTES).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let mut buf = files.alloc(wanted);
+        buf.bytes_mut()[..carried].copy_from_slice(&self.carry);
+        self.open = Some(OpenChunk { position, buf, capacity: wanted, filled: carried });
+    }
+}

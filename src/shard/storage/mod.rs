@@ -1,0 +1,125 @@
+//! A partition's log on files: what `log` decides, carried out through the seam.
+//!
+//! Methods of `PartitionLog` are cheap and do no I/O; what needs I/O is handed out as a job or plan that owns all it needs, so
+//! that no borrow of the partition is held while it runs. An error of a write or flush is final: the caller takes the log
+//! directory out of service and never tries again (a second fdatasync after EIO succeeds though data is lost).
+
+mod append;
+mod cache;
+mod checkpoint;
+mod flush;
+mod read;
+mod recover;
+mod retain;
+mod segment;
+mod timestamp;
+
+pub use append::Patch;
+pub use cache::TailCache;
+pub use checkpoint::CheckpointJob;
+pub use flush::{FlushJob, PrepareJob, Prepared, flush_all};
+pub use read::ReadPlan;
+pub use recover::Recovered;
+pub(super) use recover::read_whole;
+pub use retain::RetentionJob;
+pub use timestamp::TimestampPlan;
+
+use crate::base::{Offset, TopicPartition};
+use crate::log::epochs::EpochCache;
+use crate::log::producers::ProducerStates;
+use crate::seam::{Files, IoError};
+use segment::Segment;
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why a log can't do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageError {
+    /// A file operation failed.
+    Io(IoError),
+    /// Bytes that were durable are no longer what they were.
+    Corrupt {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where in it.
+        position: u64,
+    },
+    /// A file isn't what its name says.
+    Foreign(PathBuf),
+}
+
+impl From<IoError> for StorageError {
+    fn from(error: IoError) -> Self {
+        StorageError::Io(error)
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorageError::Io(error) => error.fmt(f),
+            StorageError::Corrupt { path, position } => {
+                write!(f, "{} is damaged at byte {position}, below what was durable", path.display())
+            }
+            StorageError::Foreign(path) => write!(f, "{} is no segment of this partition", path.display()),
+        }
+    }
+}
+
+/// The settings of one partition's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConf {
+    /// Size at which a segment is closed.
+    pub segment_bytes: u64,
+    /// Age at which a segment is closed.
+    pub segment_ms: i64,
+    /// Keep records younger than this; `None`: for ever.
+    pub retention_ms: Option<i64>,
+    /// Keep this many bytes; `None`: no bound.
+    pub retention_bytes: Option<u64>,
+}
+
+/// One partition's log. Lives on the shard that owns the partition.
+pub struct PartitionLog<F: Files> {
+    files: F,
+    dir: PathBuf,
+    key: TopicPartition,
+    conf: LogConf,
+    cache: TailCache,
+    /// Oldest first; the last one takes appends. Never empty.
+    segments: VecDeque<Segment<F>>,
+    log_start: Offset,
+    /// All below is durable.
+    durable: Offset,
+    /// Zeros are being written ahead in the active segment, from this position on: no flush may write there meanwhile.
+    preparing: Option<u64>,
+}
+
+impl<F: Files> PartitionLog<F> {
+    /// Bytes of all segments, as DescribeLogDirs tells them.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(Segment::batch_bytes).sum()
+    }
+
+    /// New settings.
+    pub fn set_conf(&mut self, conf: LogConf) {
+        self.conf = conf;
+    }
+
+    /// Records below are gone or going.
+    pub fn set_log_start(&mut self, log_start: Offset) {
+        self.log_start = self.log_start.max(log_start);
+    }
+
+    fn active(&mut self) -> &mut Segment<F> {
+        self.segments.back_mut().expect("a log has an active segment")
+    }
+
+    /// A job that writes the checkpoint.
+    #[must_use]
+    pub fn checkpoint(&self, producers: &ProducerStates, epochs: &EpochCache) -> CheckpointJob {
+        CheckpointJob::new(&self.dir, self.log_start, self.durable, producers, epochs)
+    }
+}

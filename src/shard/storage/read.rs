@@ -1,0 +1,310 @@
+//! Reading: whole batches from the batch that holds an offset on. From the cache without a copy; what isn't there is read from
+//! the file in large windows, which stay in the cache for the next reader.
+
+use super::cache::TailCache;
+use super::segment::{Segment, Slots};
+use super::{PartitionLog, StorageError};
+use crate::base::Offset;
+use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
+use crate::seam::{File, Files};
+use crate::wire::batch::BatchMeta;
+use bytes::Bytes;
+use std::path::PathBuf;
+
+/// Bytes taken beyond what was asked for, to find where batches end.
+const SLACK: u64 = 8192;
+
+/// What is wanted of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// First offset.
+    pub(super) from: Offset,
+    /// First offset that may not be seen.
+    pub(super) upto: Offset,
+    /// Bytes at most.
+    pub(super) max_bytes: usize,
+    /// The first batch may be larger.
+    pub(super) first_whole: bool,
+}
+
+/// Consecutive pieces of a segment.
+#[derive(Debug, Default)]
+pub(super) struct Rope {
+    start: u64,
+    pieces: Vec<Bytes>,
+    end: u64,
+}
+
+impl Rope {
+    pub(super) fn at(start: u64) -> Self {
+        Rope { start, pieces: Vec::new(), end: start }
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Adds a piece that begins at or before the rope's end.
+    pub(super) fn push(&mut self, position: u64, bytes: &Bytes) {
+        let skip = usize::try_from(self.end - position).expect("pieces are small");
+        if skip < bytes.len() {
+            self.pieces.push(bytes.slice(skip..));
+            self.end = position + bytes.len() as u64;
+        }
+    }
+
+    /// The bytes between two positions, as slices of the pieces.
+    pub(super) fn slices(&self, from: u64, to: u64) -> Vec<Bytes> {
+        assert!(self.start <= from && from <= to && to <= self.end, "the rope has it");
+        let mut at = self.start;
+        let mut slices = Vec::new();
+        for piece in &self.pieces {
+            let (start, end) = (at, at + piece.len() as u64);
+            let (low, high) = (from.max(start), to.min(end));
+            if low < high {
+                let index = |position: u64| usize::try_from(position - start).expect("pieces are small");
+                slices.push(piece.slice(index(low)..index(high)));
+            }
+            at = end;
+        }
+        slices
+    }
+
+    /// The header of the batch at a position, if the rope has all of it.
+    pub(super) fn header(&self, position: u64) -> Option<BatchMeta> {
+        let end = position + BATCH_HEADER_BYTES as u64;
+        if end > self.end {
+            return None;
+        }
+        let mut at = self.start;
+        for piece in &self.pieces {
+            let next = at + piece.len() as u64;
+            if position < next {
+                let index = usize::try_from(position - at).expect("pieces are small");
+                if end <= next {
+                    return BatchMeta::read(&piece[index..]);
+                }
+                return BatchMeta::read(&self.slices(position, end).concat());
+            }
+            at = next;
+        }
+        None
+    }
+}
+
+/// What a rope holds of what is wanted.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// From one position to another; the offset after it.
+    Found(u64, u64, Offset),
+    /// The rope must reach this position to say.
+    Needs(u64),
+}
+
+/// Finds the batches wanted in a rope that starts at a batch.
+pub(super) fn cut(rope: &Rope, wanted: Wanted, segment_end: u64) -> Cut {
+    let mut position = rope.start;
+    let mut first = None;
+    let mut next = wanted.from;
+    while position < segment_end {
+        let Some(meta) = rope.header(position) else {
+            return Cut::Needs(position + BATCH_HEADER_BYTES as u64);
+        };
+        let end = position + meta.bytes as u64;
+        if meta.base_offset >= wanted.upto {
+            break;
+        }
+        if meta.last_offset() >= wanted.from {
+            let start = *first.get_or_insert(position);
+            let fits = usize::try_from(end - start).is_ok_and(|bytes| bytes <= wanted.max_bytes);
+            if !(fits || wanted.first_whole && start == position) {
+                break;
+            }
+            if end > rope.end() {
+                return Cut::Needs(end);
+            }
+            next = meta.last_offset() + 1;
+        }
+        position = end;
+    }
+    let start = first.unwrap_or(position);
+    Cut::Found(start, position.max(start), next)
+}
+
+/// Reads pieces of one segment, from the cache or its file.
+pub(super) struct Loader<F: Files> {
+    pub(super) file: Option<F::File>,
+    pub(super) path: PathBuf,
+    pub(super) slots: Slots,
+    pub(super) cache: TailCache,
+    /// Where its durable batches end.
+    pub(super) end: u64,
+}
+
+impl<F: Files> Loader<F> {
+    pub(super) fn of(segment: &Segment<F>, cache: &TailCache) -> Self {
+        let written = segment.pending.first().map(|chunk| chunk.position);
+        let open = segment.open.as_ref().map(|chunk| chunk.position + chunk.filled as u64);
+        let _ = (written, open);
+        Loader {
+            file: segment.file.clone(),
+            path: segment.path.clone(),
+            slots: segment.slots.clone(),
+            cache: cache.clone(),
+            end: segment.end,
+        }
+    }
+
+    /// Extends a rope from the cache as far as `to`, or until a gap.
+    pub(super) fn extend_cached(&self, rope: &mut Rope, to: u64) {
+        let slots = self.slots.borrow();
+        while rope.end() < to {
+            let found = slots.range(..=rope.end()).rev().take(4).find_map(|(position, slot)| {
+                (slot.end() > rope.end()).then(|| slot.bytes().map(|bytes| (*position, bytes))).flatten()
+            });
+            match found {
+                Some((position, bytes)) => rope.push(position, &bytes),
+                None => break,
+            }
+        }
+    }
+
+    /// Extends a rope as far as `to`, from the file where the cache has a gap.
+    pub(super) async fn extend(&self, rope: &mut Rope, to: u64) -> Result<(), StorageError> {
+        let to = to.min(self.end);
+        loop {
+            self.extend_cached(rope, to);
+            if rope.end() >= to {
+                return Ok(());
+            }
+            let window = rope.end() - rope.end() % READ_BYTES_MAX as u64;
+            let len = usize::try_from(self.end - window).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
+            let corrupt = StorageError::Corrupt { path: self.path.clone(), position: rope.end() };
+            let file = self.file.as_ref().ok_or_else(|| corrupt.clone())?;
+            let bytes = file.read(window, len).await?;
+            if window + bytes.len() as u64 <= rope.end() {
+                return Err(corrupt);
+            }
+            rope.push(window, &bytes);
+            let slot = self.cache.insert(window, bytes);
+            self.slots.borrow_mut().insert(window, slot);
+        }
+    }
+}
+
+/// Where a read's batches are.
+pub struct ReadPlan<F: Files>(Place<F>);
+
+enum Place<F: Files> {
+    Cached { slices: Vec<Bytes>, next: Offset },
+    Cold { loader: Loader<F>, start: u64, wanted: Wanted },
+}
+
+impl<F: Files> ReadPlan<F> {
+    /// Whether it takes a read from the file.
+    #[must_use]
+    pub fn is_cold(&self) -> bool {
+        matches!(self.0, Place::Cold { .. })
+    }
+
+    /// Bytes it will return; an upper bound for a cold one.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.0 {
+            Place::Cached { slices, .. } => slices.iter().map(Bytes::len).sum(),
+            Place::Cold { loader, start, wanted } => {
+                usize::try_from(loader.end - start).unwrap_or(usize::MAX).min(wanted.max_bytes)
+            }
+        }
+    }
+
+    /// The offset after what it returns; a guess for a cold one.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        match &self.0 {
+            Place::Cached { next, .. } => *next,
+            Place::Cold { wanted, .. } => wanted.upto,
+        }
+    }
+
+    /// The batches of a plan that isn't cold.
+    #[must_use]
+    pub fn into_cached(self) -> Vec<Bytes> {
+        match self.0 {
+            Place::Cached { slices, .. } => slices,
+            Place::Cold { .. } => Vec::new(),
+        }
+    }
+
+    /// The batches. Those read from the file are checked against their CRC.
+    ///
+    /// # Errors
+    /// The file can't be read, or isn't what was written.
+    pub async fn run(self) -> Result<Vec<Bytes>, StorageError> {
+        let (loader, start, wanted) = match self.0 {
+            Place::Cached { slices, .. } => return Ok(slices),
+            Place::Cold { loader, start, wanted } => (loader, start, wanted),
+        };
+        let mut rope = Rope::at(start);
+        let mut to = start + wanted.max_bytes as u64 + SLACK;
+        loop {
+            loader.extend(&mut rope, to).await?;
+            match cut(&rope, wanted, loader.end) {
+                Cut::Needs(more) if more > rope.end() && more <= loader.end => to = more + SLACK,
+                Cut::Needs(position) => return Err(StorageError::Corrupt { path: loader.path, position }),
+                Cut::Found(from, end, _) => {
+                    verify(&rope, &loader, from, end)?;
+                    return Ok(rope.slices(from, end));
+                }
+            }
+        }
+    }
+}
+
+/// Checks the CRC of every batch in a range.
+fn verify<F: Files>(rope: &Rope, loader: &Loader<F>, from: u64, end: u64) -> Result<(), StorageError> {
+    let mut position = from;
+    while position < end {
+        let corrupt = StorageError::Corrupt { path: loader.path.clone(), position };
+        let meta = rope.header(position).ok_or_else(|| corrupt.clone())?;
+        let next = position + meta.bytes as u64;
+        let slices = rope.slices(position, next.min(rope.end()));
+        let fits = match &slices[..] {
+            [whole] => meta.crc_fits(whole),
+            pieces => meta.crc_fits(&pieces.concat()),
+        };
+        if next > end || !fits {
+            return Err(corrupt);
+        }
+        position = next;
+    }
+    Ok(())
+}
+
+impl<F: Files> PartitionLog<F> {
+    /// Plans a read of whole batches from the one that holds `from`, below `upto`, which must be written.
+    #[must_use]
+    pub fn plan_read(&self, from: Offset, upto: Offset, max_bytes: usize, first_whole: bool) -> ReadPlan<F> {
+        let wanted = Wanted { from, upto, max_bytes, first_whole };
+        let next = self.segments.partition_point(|segment| segment.base <= from);
+        let segment = &self.segments[next.saturating_sub(1)];
+        let Some(start) = segment.index.position_for(from) else {
+            return ReadPlan(Place::Cached { slices: Vec::new(), next: upto });
+        };
+        let loader = Loader::of(segment, &self.cache);
+        let mut rope = Rope::at(start);
+        let mut to = (start + max_bytes as u64 + SLACK).min(loader.end);
+        loop {
+            loader.extend_cached(&mut rope, to);
+            match cut(&rope, wanted, loader.end) {
+                Cut::Found(from, end, next) => {
+                    return ReadPlan(Place::Cached { slices: rope.slices(from, end), next });
+                }
+                Cut::Needs(more) if to < more && rope.end() >= to && to < loader.end => {
+                    to = more.min(loader.end)
+                }
+                Cut::Needs(_) => return ReadPlan(Place::Cold { loader, start, wanted }),
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Opening a partition's log: new, or after a restart of any kind.
+//!
+//! Every segment is scanned: indexes, producers and epochs come from the batches themselves. A bad batch at the log's end is a torn
+//! write and is cut off; below what the checkpoint says was durable it is damage, and the partition stays offline.
+
+use super::cache::TailCache;
+use super::segment::Segment;
+use super::{LogConf, PartitionLog, StorageError};
+use crate::base::limits::{READ_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use crate::base::{LeaderEpoch, Offset, TopicPartition};
+use crate::log::checkpoint::{Checkpoint, FILE_NAME};
+use crate::log::scan::{Scan, Stop};
+use crate::log::segment::{SegmentHeader, base_of, block_ceil, block_floor};
+use crate::replica;
+use crate::seam::{File, Files, IoError, WriteBuf};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::path::Path;
+
+/// A log and what its machine starts from.
+pub struct Recovered<F: Files> {
+    /// The log.
+    pub log: PartitionLog<F>,
+    /// Where it starts and ends, producers, epochs.
+    pub state: replica::Recovered,
+}
+
+/// A recovery under way.
+struct Recovery<'a, F: Files> {
+    files: &'a F,
+    dir: &'a Path,
+    key: TopicPartition,
+    checkpoint: Checkpoint,
+    scan: Scan,
+    state: replica::Recovered,
+}
+
+impl<F: Files> PartitionLog<F> {
+    /// Makes a partition's folder. Its first segment comes with its first flush.
+    ///
+    /// # Errors
+    /// The folder can't be made.
+    pub async fn create(
+        files: &F,
+        (dir, key): (&Path, TopicPartition),
+        conf: LogConf,
+        cache: &TailCache,
+        now_ms: i64,
+    ) -> Result<Recovered<F>, StorageError> {
+        files.create_dir(dir).await?;
+        if let Some(parent) = dir.parent() {
+            files.sync_dir(parent).await?;
+        }
+        Self::recover(files, (dir, key), conf, cache, now_ms).await
+    }
+
+    /// Opens a partition's log and brings it in order.
+    ///
+    /// # Errors
+    /// A file can't be read or written, or what was durable is damaged.
+    pub async fn recover(
+        files: &F,
+        (dir, key): (&Path, TopicPartition),
+        conf: LogConf,
+        cache: &TailCache,
+        now_ms: i64,
+    ) -> Result<Recovered<F>, StorageError> {
+        let checkpoint = read_checkpoint(files, dir).await?;
+        let names = match files.list(dir).await {
+            Ok(names) => names,
+            // Its creation was committed, but the folder's name wasn't durable yet; it never had a record.
+            Err(IoError::NotFound(_)) => {
+                files.create_dir(dir).await?;
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let bases: Vec<Offset> = names.iter().filter_map(|name| base_of(name)).collect();
+        let state = replica::Recovered {
+            log_start: checkpoint.log_start,
+            producers: checkpoint.producers.clone(),
+            epochs: checkpoint.epochs.clone(),
+            ..replica::Recovered::default()
+        };
+        let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1) };
+        let mut recovery = Recovery { files, dir, key, checkpoint, scan, state };
+        let segments = recovery.segments(bases, now_ms).await?;
+        Ok(recovery.finish(segments, conf, cache))
+    }
+}
+
+async fn read_checkpoint<F: Files>(files: &F, dir: &Path) -> Result<Checkpoint, StorageError> {
+    let path = dir.join(FILE_NAME);
+    let file = match files.open(&path).await {
+        Ok(file) => file,
+        Err(IoError::NotFound(_)) => return Ok(Checkpoint::default()),
+        Err(error) => return Err(error.into()),
+    };
+    let bytes = read_whole(&file).await?;
+    Checkpoint::decode(bytes).map_err(|_| StorageError::Corrupt { path, position: 0 })
+}
+
+/// Reads a small file.
+pub(in crate::shard) async fn read_whole(file: &impl File) -> Result<Bytes, IoError> {
+    let size = file.size().await?;
+    let mut whole = Vec::new();
+    while (whole.len() as u64) < size {
+        let piece = file.read(whole.len() as u64, READ_BYTES_MAX).await?;
+        if piece.is_empty() {
+            break;
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.into())
+}
+
+impl<F: Files> Recovery<'_, F> {
+    async fn segments(
+        &mut self,
+        bases: Vec<Offset>,
+        now_ms: i64,
+    ) -> Result<VecDeque<Segment<F>>, StorageError> {
+        let mut segments = VecDeque::new();
+        let (Some(&first), Some(&last)) = (bases.first(), bases.last()) else {
+            // Nothing was ever flushed, or everything was deleted: go on where the checkpoint says.
+            let next = self.checkpoint.durable.max(self.checkpoint.log_start);
+            self.scan.next_offset = next;
+            segments.push_back(Segment::new(self.dir, next, now_ms));
+            return Ok(segments);
+        };
+        self.scan.next_offset = first;
+        self.state.log_start = self.state.log_start.max(first);
+        for base in bases {
+            if base != self.scan.next_offset {
+                // A segment is missing, or one that was rolled to before its predecessor was durable is here.
+                self.refuse_below(base, Segment::<F>::new(self.dir, base, now_ms).path)?;
+            }
+            match self.segment(base, base == last, now_ms).await? {
+                Some(segment) => segments.push_back(segment),
+                None => break,
+            }
+        }
+        if segments.is_empty() {
+            segments.push_back(Segment::new(self.dir, self.scan.next_offset, now_ms));
+        }
+        Ok(segments)
+    }
+
+    /// An error where what follows was durable once.
+    fn refuse_below(&self, offset: Offset, path: std::path::PathBuf) -> Result<(), StorageError> {
+        if offset < self.checkpoint.durable || self.scan.next_offset < self.checkpoint.durable {
+            return Err(StorageError::Corrupt { path, position: 0 });
+        }
+        Ok(())
+    }
+
+    /// Scans one segment; `None` if it has no place in the log and was removed.
+    async fn segment(
+        &mut self,
+        base: Offset,
+        is_last: bool,
+        now_ms: i64,
+    ) -> Result<Option<Segment<F>>, StorageError> {
+        let mut segment = Segment::new(self.dir, base, now_ms);
+        let file = self.files.open(&segment.path).await?;
+        let header = SegmentHeader::decode(&file.read(0, SEGMENT_HEADER_BYTES).await?);
+        let fits = header.is_some_and(|header| header.partition == self.key && header.base_offset == base);
+        if !fits || base != self.scan.next_offset {
+            // Its header never became durable, so none of its records was acknowledged.
+            self.refuse_below(base, segment.path.clone())?;
+            if header.is_some_and(|header| header.partition != self.key) {
+                return Err(StorageError::Foreign(segment.path));
+            }
+            self.files.remove(&segment.path).await?;
+            return Ok(None);
+        }
+        segment.created_ms = header.map_or(now_ms, |header| header.created_ms);
+        let size = file.size().await?;
+        let stop = self.scan_file(&mut segment, &file, size).await?;
+        if stop == Stop::Bad {
+            self.refuse_below(segment.next, segment.path.clone())?;
+        }
+        let torn = stop == Stop::Bad || size > block_ceil(segment.end);
+        if torn || is_last {
+            self.tidy_tail(&mut segment, &file).await?;
+        }
+        segment.extent = block_ceil(segment.end);
+        segment.file = Some(file);
+        Ok(Some(segment))
+    }
+
+    /// Takes batch after batch; says why it stopped.
+    async fn scan_file(
+        &mut self,
+        segment: &mut Segment<F>,
+        file: &F::File,
+        size: u64,
+    ) -> Result<Stop, StorageError> {
+        let mut buffer: Vec<u8> = Vec::new();
+        let mut read_to = segment.end;
+        loop {
+            let mut used = 0;
+            let at_end = read_to >= size;
+            let stop = loop {
+                match self.scan.take(&buffer[used..], at_end) {
+                    Ok(meta) => {
+                        segment.index.push(&meta, segment.end);
+                        segment.end += meta.bytes as u64;
+                        segment.next = meta.last_offset() + 1;
+                        used += meta.bytes;
+                        self.state.epochs.assign(meta.leader_epoch, meta.base_offset);
+                        if meta.base_offset >= self.checkpoint.durable {
+                            self.state.producers.apply(&meta, meta.base_offset);
+                        }
+                    }
+                    Err(stop) => break stop,
+                }
+            };
+            buffer.drain(..used);
+            if stop != Stop::More || at_end {
+                return Ok(if stop == Stop::More { Stop::Bad } else { stop });
+            }
+            let piece = file.read(read_to, READ_BYTES_MAX).await?;
+            read_to = if piece.is_empty() { size } else { read_to + piece.len() as u64 };
+            buffer.extend_from_slice(&piece);
+        }
+    }
+
+    /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old batch that is still valid
+    /// must not come back to life behind a new one.
+    async fn tidy_tail(&self, segment: &mut Segment<F>, file: &F::File) -> Result<(), StorageError> {
+        let block = block_floor(segment.end);
+        let kept = usize::try_from(segment.end - block).expect("less than a block");
+        file.truncate(block_ceil(segment.end)).await?;
+        if kept > 0 {
+            let carry = file.read(block, kept).await?;
+            let mut buf = self.files.alloc(crate::base::limits::BLOCK_BYTES);
+            buf.bytes_mut().fill(0);
+            buf.bytes_mut()[..kept].copy_from_slice(&carry);
+            file.write(block, &buf.seal(crate::base::limits::BLOCK_BYTES)).await?;
+            segment.carry = Bytes::copy_from_slice(&carry);
+        }
+        file.sync().await?;
+        Ok(())
+    }
+
+    fn finish(mut self, segments: VecDeque<Segment<F>>, conf: LogConf, cache: &TailCache) -> Recovered<F> {
+        let log_end = self.scan.next_offset;
+        self.state.log_end = log_end;
+        self.state.log_start = self.state.log_start.min(log_end);
+        self.state.epochs.truncate_start(self.state.log_start);
+        let log = PartitionLog {
+            files: self.files.clone(),
+            dir: self.dir.to_owned(),
+            key: self.key,
+            conf,
+            cache: cache.clone(),
+            segments,
+            log_start: self.state.log_start,
+            durable: log_end,
+            preparing: None,
+        };
+        Recovered { log, state: self.state }
+    }
+}

@@ -1,0 +1,259 @@
+//! This shard's copy of the metadata, and the partitions that follow it.
+//!
+//! Changes are taken one after the other. A change counts as applied once the partitions that this shard owns follow it: the
+//! answer to CreateTopics waits for that, so that a client can produce at once (row 16).
+
+use super::message::Message;
+use super::origin::COORDINATOR;
+use super::owner::Outbox;
+use super::partition::Partition;
+use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
+use super::{Broker, FilesOf, Shard};
+use crate::base::{LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use crate::cluster::{ClusterState, Record, Topic, owner_shard};
+use crate::conf::{Durability as Promise, TopicConf};
+use crate::replica::{Durability, Leader, Rules};
+use crate::seam::{Files, World};
+use crate::wire::Str;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Partitions that are recovered at the same time at start.
+const RECOVERIES_AT_ONCE: usize = 16;
+
+/// A change that waits for its turn.
+pub(super) enum Change {
+    /// The whole metadata, at start.
+    Install(Bytes),
+    /// Some records.
+    Apply(u64, Arc<Vec<Record>>),
+}
+
+impl<B: Broker> Shard<B> {
+    pub(super) fn install(&self, snapshot: Bytes) {
+        self.queue_change(Change::Install(snapshot));
+    }
+
+    pub(super) fn apply(&self, change: u64, records: Arc<Vec<Record>>) {
+        self.queue_change(Change::Apply(change, records));
+    }
+
+    fn queue_change(&self, change: Change) {
+        self.0.changes.borrow_mut().push_back(change);
+        self.0.changes_due.notify();
+    }
+
+    /// Follows the metadata until the shard ends.
+    pub(super) async fn view_task(self) {
+        loop {
+            self.0.changes_due.notified().await;
+            loop {
+                let change = self.0.changes.borrow_mut().pop_front();
+                let Some(change) = change else { break };
+                let number = match change {
+                    Change::Install(snapshot) => self.install_now(&snapshot).await,
+                    Change::Apply(number, records) => self.apply_now(number, &records).await,
+                };
+                let applied = Message::Applied { shard: self.this(), change: number };
+                if self.this() == COORDINATOR {
+                    self.applied(self.this(), number);
+                } else {
+                    self.send_surely(COORDINATOR, applied);
+                }
+            }
+        }
+    }
+
+    async fn install_now(&self, snapshot: &Bytes) -> u64 {
+        let state =
+            ClusterState::decode(snapshot.clone()).expect("the coordinator's snapshot is of this very build");
+        let owned = self.owned_by(&state);
+        *self.0.view.borrow_mut() = state;
+        self.recover_all(owned).await;
+        0
+    }
+
+    async fn apply_now(&self, number: u64, records: &[Record]) -> u64 {
+        let mut touched: Vec<TopicId> = Vec::new();
+        {
+            let mut view = self.0.view.borrow_mut();
+            for record in records {
+                view.apply(record);
+                touched.extend(record.topic());
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for topic in touched {
+            self.follow_topic(topic).await;
+        }
+        number
+    }
+
+    fn owned_by(&self, state: &ClusterState) -> VecDeque<TopicPartition> {
+        let partitions = |topic: &Topic| {
+            let id = topic.id;
+            (0i32..)
+                .take(topic.partitions.len())
+                .map(move |p| TopicPartition { topic: id, partition: PartitionIndex(p) })
+        };
+        let all = state.topics().flat_map(partitions);
+        all.filter(|key| owner_shard(*key, self.shards()) == self.this()).collect()
+    }
+
+    async fn recover_all(&self, owned: VecDeque<TopicPartition>) {
+        let queue = std::rc::Rc::new(std::cell::RefCell::new(owned));
+        let left = std::rc::Rc::new(std::cell::Cell::new(RECOVERIES_AT_ONCE));
+        let done = std::rc::Rc::new(super::notify::Notify::default());
+        for _ in 0..RECOVERIES_AT_ONCE {
+            let (shard, queue, left, done) = (self.clone(), queue.clone(), left.clone(), done.clone());
+            self.world().spawn(async move {
+                loop {
+                    let next = queue.borrow_mut().pop_front();
+                    let Some(key) = next else { break };
+                    shard.open_partition(key, true).await;
+                }
+                left.set(left.get() - 1);
+                done.notify();
+            });
+        }
+        done.until(|| left.get() == 0).await;
+    }
+
+    /// Makes the partitions of one topic follow the metadata: missing ones are created, deleted ones go, the rest take the
+    /// topic's settings.
+    async fn follow_topic(&self, id: TopicId) {
+        let wanted = {
+            let view = self.0.view.borrow();
+            view.topic_by_id(id).map(|topic| (topic.partitions.len(), self.settings(topic)))
+        };
+        let Some((count, (rules, log_conf))) = wanted else { return self.drop_topic(id).await };
+        for partition in (0i32..).take(count).map(PartitionIndex) {
+            let key = TopicPartition { topic: id, partition };
+            if owner_shard(key, self.shards()) != self.this() {
+                continue;
+            }
+            let known = {
+                let mut owner = self.owner().borrow_mut();
+                owner.partitions.get_mut(&key).map(|partition| {
+                    partition.set_rules(rules);
+                    partition.log.set_conf(log_conf.clone());
+                })
+            };
+            if known.is_none() {
+                self.open_partition(key, false).await;
+            }
+        }
+        self.retention_due().notify();
+    }
+
+    fn settings(&self, topic: &Topic) -> (Rules, LogConf) {
+        let conf = TopicConf::check(&topic.configs, self.conf()).unwrap_or_else(|problems| {
+            // They were checked before they were committed; a broker default that changed since may clash.
+            tracing::error!(topic = %topic.name, ?problems, "the topic's settings don't fit this broker; using its defaults");
+            TopicConf::defaults(self.conf())
+        });
+        (rules(&conf, self.conf()), log_conf(&conf))
+    }
+
+    fn partition_dir(&self, key: TopicPartition) -> PathBuf {
+        self.0.data_dir.join("log").join(key.to_string())
+    }
+
+    /// Creates or recovers one partition of this shard and takes it into service.
+    async fn open_partition(&self, key: TopicPartition, recover: bool) {
+        let found = {
+            let view = self.0.view.borrow();
+            view.topic_by_id(key.topic).and_then(|topic| {
+                let index = usize::try_from(key.partition.0).ok()?;
+                let epoch = topic.partitions.get(index)?.leader_epoch;
+                Some((topic.name.clone(), epoch, self.settings(topic)))
+            })
+        };
+        let Some((name, epoch, (rules, conf))) = found else { return };
+        match self.open_log(key, conf, recover).await {
+            Ok(recovered) => self.take_into_service(key, name, epoch, rules, recovered),
+            Err(error) => {
+                tracing::error!(partition = %key, topic = %name, %error, "the partition can't be opened: offline")
+            }
+        }
+    }
+
+    async fn open_log(
+        &self,
+        key: TopicPartition,
+        conf: LogConf,
+        recover: bool,
+    ) -> Result<Recovered<FilesOf<B>>, StorageError> {
+        let dir = self.partition_dir(key);
+        let (files, cache, now_ms) = (self.world().files(), &self.0.cache, self.world().wall_ms());
+        if recover {
+            PartitionLog::recover(files, (&dir, key), conf, cache, now_ms).await
+        } else {
+            PartitionLog::create(files, (&dir, key), conf, cache, now_ms).await
+        }
+    }
+
+    fn take_into_service(
+        &self,
+        key: TopicPartition,
+        name: Str,
+        epoch: LeaderEpoch,
+        rules: Rules,
+        recovered: Recovered<FilesOf<B>>,
+    ) {
+        let Recovered { log, state } = recovered;
+        let leader = Leader::new(epoch, rules, state);
+        self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name));
+    }
+
+    async fn drop_topic(&self, id: TopicId) {
+        let (gone, outbox) = {
+            let mut owner = self.owner().borrow_mut();
+            let keys: Vec<TopicPartition> =
+                owner.partitions.keys().filter(|key| key.topic == id).copied().collect();
+            let mut outbox = Outbox::default();
+            for key in &keys {
+                owner.abandon(*key, &mut outbox);
+            }
+            (keys, outbox)
+        };
+        self.deliver(outbox);
+        for key in gone {
+            let dir = self.partition_dir(key);
+            if let Err(error) = self.world().files().remove_dir(&dir).await {
+                tracing::warn!(partition = %key, %error, "could not remove a deleted partition's files");
+            }
+        }
+    }
+}
+
+fn rules(topic: &TopicConf, broker: &crate::conf::BrokerConf) -> Rules {
+    Rules {
+        max_message_bytes: topic.max_message_bytes,
+        segment_bytes: topic.segment_bytes,
+        append_time: topic.log_append_time,
+        before_max_ms: topic.timestamp_before_max_ms,
+        after_max_ms: topic.timestamp_after_max_ms,
+        compacted: topic.cleanup_compact,
+        compact_only: topic.cleanup_compact && !topic.cleanup_delete,
+        min_insync_replicas: topic.min_insync_replicas,
+        durability: match broker.durability {
+            Promise::Durable => Durability::Durable,
+            Promise::Replicated => Durability::Written,
+            Promise::Fast => Durability::Accepted,
+        },
+        producer_expiry_ms: broker.topics.producer_id_expiration_ms,
+    }
+}
+
+fn log_conf(topic: &TopicConf) -> LogConf {
+    LogConf {
+        segment_bytes: topic.segment_bytes as u64,
+        segment_ms: topic.segment_ms,
+        retention_ms: topic.cleanup_delete.then_some(topic.retention_ms).flatten(),
+        retention_bytes: topic.cleanup_delete.then_some(topic.retention_bytes).flatten(),
+    }
+}
