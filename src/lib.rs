@@ -4,11 +4,13 @@
 
 pub mod api;
 pub mod base;
+pub mod boot;
 pub mod cluster;
 pub mod conf;
 pub mod log;
 pub mod metrics;
 pub mod replica;
+pub mod rt;
 pub mod seam;
 pub mod shard;
 pub mod wire;

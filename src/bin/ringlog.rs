@@ -1,2 +1,8 @@
 //! The broker's binary.
-fn main() {}
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(ringlog::boot::run(&ringlog::boot::cli::Cli::parse()))
+}

@@ -119,6 +119,11 @@ impl Layers {
         }
     }
 
+    /// Notes a problem of a source itself.
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
     /// Everything that is wrong, all at once.
     #[must_use]
     pub fn problems(&self) -> &[String] {

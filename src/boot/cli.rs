@@ -1,0 +1,68 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A Kafka-protocol broker: io_uring, one pinned thread per core, direct I/O, durable by default.
+#[derive(Debug, Parser)]
+#[command(name = "ringlog", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a broker.
+    Start(ConfigFlags),
+    /// Look at the configuration.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a key (or all) with its value, where that comes from, and what it does.
+    Explain {
+        /// The key.
+        key: Option<String>,
+        /// Where values come from.
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
+}
+
+/// Where values come from. Precedence: default < profile < file < environment < flag.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigFlags {
+    /// Read this TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Start from a named profile: balanced, dev, durable, latency, throughput.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Keep all files here.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Accept clients on this address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Tell clients to connect to this address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// This broker's id.
+    #[arg(long, value_name = "N")]
+    pub node_id: Option<i32>,
+    /// Pinned threads; 0: one per core.
+    #[arg(long, value_name = "N")]
+    pub shards: Option<u16>,
+    /// Set any key.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}

@@ -1,0 +1,162 @@
+//! `ringlog start`: one process, from its configuration to its last flush.
+
+use super::cli::ConfigFlags;
+use super::data_dir::DataDir;
+use super::{say, sources};
+use crate::api::NodeInfo;
+use crate::base::ShardId;
+use crate::conf::{BrokerConf, FlushScopeChoice};
+use crate::metrics::ShardMetrics;
+use crate::rt::{Listeners, Mesh, RtConf, World};
+use crate::seam::{FlushScope, World as _};
+use crate::shard::{Broker, Message, Setup, Shard};
+use std::cell::Cell;
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The broker on this machine's runtime.
+struct Machine;
+
+impl Broker for Machine {
+    type World = World;
+    type Mesh = Mesh<Message>;
+}
+
+/// What every shard's thread gets to build its shard from.
+struct Plan {
+    conf: BrokerConf,
+    data_dir: PathBuf,
+    cluster_id: String,
+    listeners: Listeners,
+    was_clean: bool,
+}
+
+/// Starts a broker and runs it until it is asked to stop.
+///
+/// # Errors
+/// What to tell the operator.
+pub fn start(flags: &ConfigFlags) -> Result<(), Vec<String>> {
+    log_to_stderr();
+    let conf = BrokerConf::check(sources::layers(flags), sources::ram_bytes())?;
+    run(conf).map_err(|problem| vec![problem])
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| "info".into());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second subscriber in one process (tests) is refused; the first one stays.
+    let _ = lines.try_init();
+}
+
+fn run(conf: BrokerConf) -> Result<(), String> {
+    let data_dir = DataDir::open(
+        std::path::Path::new(&conf.data_dir),
+        conf.node_id,
+        conf.cluster_id.as_deref(),
+        sources::entropy(),
+    )?;
+    let shards = shard_count(&conf);
+    let address = resolve(&conf.net.listen)?;
+    let listeners = Listeners::bind(address, shards).map_err(|error| error.to_string())?;
+    let mut rt = RtConf::new(shards, data_dir.path.clone());
+    rt.spin = conf.spin;
+    rt.signals = true;
+    rt.flush_scope = match conf.flush_scope {
+        FlushScopeChoice::Auto => None,
+        FlushScopeChoice::Device => Some(FlushScope::Device),
+        FlushScopeChoice::File => Some(FlushScope::File),
+    };
+    let plan = Arc::new(Plan {
+        data_dir: PathBuf::from("."),
+        cluster_id: data_dir.identity.cluster_id.clone(),
+        was_clean: data_dir.was_clean || data_dir.is_new,
+        listeners,
+        conf,
+    });
+    let shard_main = {
+        let plan = plan.clone();
+        move |shard, world, mesh| run_shard(plan.clone(), shard, world, mesh)
+    };
+    let ends = crate::rt::run(&rt, shard_main).map_err(|error| error.to_string())?;
+    let mut clean = true;
+    for end in ends {
+        clean &= end?;
+    }
+    if clean {
+        data_dir.mark_clean().map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
+    }
+    say(if clean { "stopped; everything is written" } else { "stopped; the next start scans the logs" });
+    Ok(())
+}
+
+fn shard_count(conf: &BrokerConf) -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match conf.shards {
+        0 => u16::try_from(cores).unwrap_or(u16::MAX).min(crate::base::limits::SHARDS_MAX),
+        shards => shards,
+    }
+}
+
+fn resolve(listen: &str) -> Result<std::net::SocketAddr, String> {
+    let mut found = listen.to_socket_addrs().map_err(|error| format!("listen = {listen}: {error}"))?;
+    found.next().ok_or_else(|| format!("listen = {listen}: no such address"))
+}
+
+/// A shard's whole life. True if everything was written at its end.
+async fn run_shard(plan: Arc<Plan>, id: ShardId, world: World, mesh: Mesh<Message>) -> Result<bool, String> {
+    let conf = &plan.conf;
+    let (host, mut port) = conf.advertised();
+    if port == 0 {
+        port = plan.listeners.local_addr().port();
+    }
+    let node = NodeInfo {
+        id: conf.node_id,
+        host: host.into(),
+        port,
+        rack: conf.rack.as_deref().map(Into::into),
+        log_dir: conf.data_dir.as_str().into(),
+        space: Cell::new((-1, -1)),
+    };
+    let shard: Shard<Machine> = Shard::new(Setup {
+        world: world.clone(),
+        mesh,
+        conf: Rc::new(conf.clone()),
+        node,
+        data_dir: plan.data_dir.clone(),
+        cluster_id: plan.cluster_id.clone(),
+        metrics: Rc::new(ShardMetrics::default()),
+    });
+    shard.start().await?;
+    shard.ready().await;
+    if id == ShardId(0) {
+        announce(&plan, (host, port));
+    }
+    let accepting = {
+        let (plan, world, shard) = (plan.clone(), world.clone(), shard.clone());
+        async move {
+            let serve = |stream| world.spawn(shard.clone().serve(stream));
+            if let Err(error) = plan.listeners.serve(&world, serve).await {
+                tracing::error!(%error, "this shard accepts no clients");
+            }
+        }
+    };
+    world.spawn(accepting);
+    world.stopping().await;
+    Ok(shard.close(conf.drain_timeout).await)
+}
+
+fn announce(plan: &Plan, (host, port): (&str, u16)) {
+    let conf = &plan.conf;
+    let shards = shard_count(conf);
+    let restart = if plan.was_clean { "" } else { " (after an unclean stop: logs were scanned)" };
+    say(&format!(
+        "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}\n  clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L",
+        env!("CARGO_PKG_VERSION"),
+        conf.node_id,
+        plan.cluster_id,
+        conf.layers.value("durability").0,
+        conf.data_dir,
+    ));
+}

@@ -1,0 +1,53 @@
+//! What the runtime is told.
+
+use super::stop::Stop;
+use crate::base::limits::CONNECTIONS_PER_SHARD_MAX;
+use crate::seam::FlushScope;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Default of the receive budget: two frames of the largest size and room for others.
+pub const RECEIVE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+const _: () = assert!(RECEIVE_BYTES_MAX > 2 * crate::base::limits::FRAME_BYTES_MAX);
+
+/// How to run the shards of one process.
+#[derive(Clone, Debug)]
+pub struct RtConf {
+    /// Shards; more than processors is allowed.
+    pub shards: u16,
+    /// Whether each shard is bound to one processor.
+    pub pin: bool,
+    /// How long a shard looks for work before it sleeps. More than zero costs CPU when idle and saves a wake when busy.
+    pub spin: Duration,
+    /// The folder of all files; made if it is missing. Relative paths of the seam are relative to it.
+    pub data_dir: PathBuf,
+    /// What one flush covers; found out by the kind of file system if not given.
+    pub flush_scope: Option<FlushScope>,
+    /// Bytes of incomplete and unread frames on one shard.
+    pub receive_bytes_max: usize,
+    /// Connections of one shard.
+    pub connections_max: usize,
+    /// Whether SIGTERM and SIGINT ask the shards to stop.
+    pub signals: bool,
+    /// Asks the shards to stop.
+    pub stop: Stop,
+}
+
+impl RtConf {
+    /// The defaults for so many shards over a data folder.
+    #[must_use]
+    pub fn new(shards: u16, data_dir: impl Into<PathBuf>) -> Self {
+        RtConf {
+            shards,
+            pin: true,
+            spin: Duration::ZERO,
+            data_dir: data_dir.into(),
+            flush_scope: None,
+            receive_bytes_max: RECEIVE_BYTES_MAX,
+            connections_max: CONNECTIONS_PER_SHARD_MAX,
+            signals: false,
+            stop: Stop::default(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The three socket calls that glommio doesn't offer: receive into memory that isn't initialised yet, send from many slices, and
+//! end a connection in both directions.
+#![expect(unsafe_code, reason = "recv, sendmsg and shutdown on a descriptor that glommio owns")]
+
+use bytes::{BufMut, Bytes, BytesMut};
+use glommio::net::TcpListener;
+use socket2::Socket;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::ptr;
+
+/// Slices of one `sendmsg`. Linux takes 1024; this many fit the stack and amortise the call.
+pub(super) const SLICES_MAX: usize = 128;
+
+/// Receives without waiting into the free capacity of `into`, at most `limit` bytes. `None` if nothing is there; 0 bytes is the
+/// end of the stream.
+pub(super) fn receive(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io::Result<usize>> {
+    let spare = into.chunk_mut();
+    let limit = limit.min(spare.len());
+    // SAFETY: the pointer and `limit` describe writable memory of the buffer; the kernel writes at most `limit` bytes.
+    let got = unsafe { libc::recv(fd, spare.as_mut_ptr().cast(), limit, libc::MSG_DONTWAIT) };
+    match usize::try_from(got) {
+        Ok(bytes) => {
+            // SAFETY: the kernel initialised the first `bytes` of the spare memory, and `bytes <= limit`.
+            unsafe { into.advance_mut(bytes) };
+            Some(Ok(bytes))
+        }
+        Err(_) => again(io::Error::last_os_error()),
+    }
+}
+
+/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them. `None` if it takes
+/// nothing.
+pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize) -> Option<io::Result<usize>> {
+    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; SLICES_MAX];
+    let count = slices.len().min(SLICES_MAX);
+    for (index, (vector, slice)) in vectors.iter_mut().zip(&slices[..count]).enumerate() {
+        let slice = if index == 0 { &slice[skip..] } else { &slice[..] };
+        vector.write(libc::iovec { iov_base: slice.as_ptr().cast_mut().cast(), iov_len: slice.len() });
+    }
+    // SAFETY: all zero is a valid message header: no name, no control data, no vectors.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vectors.as_mut_ptr().cast();
+    message.msg_iovlen = count;
+    // SAFETY: the first `count` vectors are initialised and describe memory that `slices` keeps alive; the call only reads it.
+    let sent = unsafe { libc::sendmsg(fd, ptr::from_ref(&message), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    match usize::try_from(sent) {
+        Ok(bytes) => Some(Ok(bytes)),
+        Err(_) => again(io::Error::last_os_error()),
+    }
+}
+
+/// Ends the connection in both directions; whoever waits on it wakes.
+pub(super) fn shutdown(fd: RawFd) {
+    // SAFETY: a plain call on a descriptor; a closed connection answers with an error that nobody needs.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// "Nothing now" as `None`. A signal counts as nothing now, too: the caller polls and comes again.
+fn again<T>(error: io::Error) -> Option<io::Result<T>> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+        _ => Some(Err(error)),
+    }
+}
+
+/// A listening socket as glommio's.
+pub(super) fn listener(socket: Socket) -> TcpListener {
+    // SAFETY: the descriptor is open, listens, and is given away: nobody else closes it.
+    unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
+}

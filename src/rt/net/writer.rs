@@ -1,0 +1,78 @@
+//! The sending half.
+
+use super::stream::Socket;
+use super::sys;
+use crate::rt::local::yield_now;
+use crate::seam::{FrameWriter, NetError};
+use bytes::Bytes;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a peer may take nothing at all.
+const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes that one task sends before others get their turn, if the peer takes them as fast as they are sent.
+const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The sending half of a connection. A `send` that is dropped half-way leaves half a frame on the wire: close it then.
+pub struct SocketWriter {
+    socket: Rc<Socket>,
+}
+
+impl SocketWriter {
+    pub(super) fn new(socket: Rc<Socket>) -> Self {
+        SocketWriter { socket }
+    }
+
+    /// Sends what the socket takes at once, or waits until it takes some.
+    async fn send_some(&self, pieces: &[Bytes], skip: usize) -> Result<usize, NetError> {
+        let now = match sys::send(self.socket.fd(), pieces, skip) {
+            Some(sent) => sent,
+            None => {
+                let deadline = self.socket.net().clock.mono() + STALL_MAX;
+                self.socket.send_some(&pieces[0][skip..], deadline).await
+            }
+        };
+        let sent = now.map_err(|_| self.socket.over())?;
+        self.socket.net().counters.sent_bytes.add(sent as u64);
+        Ok(sent)
+    }
+
+    async fn send_all(&self, pieces: &mut [Bytes]) -> Result<(), NetError> {
+        let (mut first, mut skip, mut turn) = (0, 0, 0);
+        loop {
+            while first < pieces.len() && pieces[first].len() == skip {
+                // What is sent is let go at once: a slow peer must not hold all of a large answer.
+                pieces[first] = Bytes::new();
+                (first, skip) = (first + 1, 0);
+            }
+            if first == pieces.len() {
+                return Ok(());
+            }
+            let mut sent = self.send_some(&pieces[first..], skip).await?;
+            turn += sent;
+            while sent > 0 && sent >= pieces[first].len() - skip {
+                sent -= pieces[first].len() - skip;
+                pieces[first] = Bytes::new();
+                (first, skip) = (first + 1, 0);
+            }
+            skip += sent;
+            if turn >= TURN_BYTES_MAX {
+                turn = 0;
+                yield_now().await;
+            }
+        }
+    }
+}
+
+impl FrameWriter for SocketWriter {
+    async fn send(&mut self, pieces: &mut Vec<Bytes>) -> Result<(), NetError> {
+        let result = self.send_all(pieces).await;
+        pieces.clear();
+        result
+    }
+
+    fn close(&mut self) {
+        sys::shutdown(self.socket.fd());
+    }
+}

@@ -1,0 +1,187 @@
+//! Starting the shards and waiting for them.
+
+use super::conf::RtConf;
+use super::mesh::{Mesh, MeshEnd, mesh_ends};
+use super::start::{Ready, StartError, prepare, processors};
+use super::stop::Signals;
+use super::tick::tick_task;
+use super::world::{World, spawn};
+use crate::base::ShardId;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// Memory that the ring may pin for short reads. glommio registers it with three rings, each charged to RLIMIT_MEMLOCK; its
+/// default of 10 MiB doesn't fit the usual limit of 8 MiB even once. Larger buffers come from the heap.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Submissions that a ring holds before it enters the kernel.
+const RING_DEPTH: usize = 256;
+
+/// How long ready tasks run before the rings are looked at again.
+const PREEMPT: Duration = Duration::from_millis(1);
+
+/// How often the starting thread looks for signals while the shards run.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a shard tells the starting thread.
+enum News {
+    /// Its executor runs.
+    Started,
+    /// Its main task has ended, or its executor never ran.
+    Ended,
+}
+
+/// Tells that a shard has ended, whichever way.
+struct Teller(Sender<News>);
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        // Nobody listens any more only if the start failed already.
+        let _ = self.0.send(News::Ended);
+    }
+}
+
+/// Whether started shards may run their main task.
+#[derive(Default)]
+struct Gate(AtomicU32);
+
+impl Gate {
+    const OPEN: u32 = 1;
+    const CANCELLED: u32 = 2;
+
+    async fn pass(&self) -> bool {
+        loop {
+            match self.0.load(Ordering::Acquire) {
+                Gate::OPEN => return true,
+                Gate::CANCELLED => return false,
+                _ => glommio::timer::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+}
+
+/// Runs `shard_main` on every shard and returns what each answered, in order, when all have ended.
+///
+/// A shard ends with its main task; listeners, connections and tasks that are left are ended then. The calling thread waits and,
+/// if `conf.signals` is set, turns SIGTERM and SIGINT into stop requests.
+///
+/// # Errors
+/// Nothing has run if the machine lacks something: see `StartError`.
+pub fn run<M, F, Fut, T>(conf: &RtConf, shard_main: F) -> Result<Vec<T>, StartError>
+where
+    M: Send + 'static,
+    F: Fn(ShardId, World, Mesh<M>) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    assert!(conf.shards > 0, "a process has at least one shard");
+    let ready = prepare(conf)?;
+    let signals = conf.signals.then(Signals::block);
+    let gate = Arc::new(Gate::default());
+    let (sender, news) = channel();
+    let processors = processors();
+    let mut handles = Vec::new();
+    for (index, end) in mesh_ends(conf.shards).into_iter().enumerate() {
+        let processor = processors.get(index % processors.len().max(1)).copied();
+        let teller = Teller(sender.clone());
+        let (shard_main, ready, gate) = (shard_main.clone(), ready.clone(), Arc::clone(&gate));
+        let task = move || shard_task(end, ready, teller, gate, shard_main);
+        handles.push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
+    }
+    drop(sender);
+    let started = handles.iter().all(Result::is_ok) && all_started(&news, handles.len());
+    gate.0.store(if started { Gate::OPEN } else { Gate::CANCELLED }, Ordering::Release);
+    if started {
+        wait_for_end(&news, signals.as_ref(), conf);
+    }
+    join(handles)
+}
+
+fn builder(conf: &RtConf, processor: Option<usize>) -> LocalExecutorBuilder {
+    let placement = match processor {
+        Some(processor) if conf.pin => Placement::Fixed(processor),
+        _ => Placement::Unbound,
+    };
+    LocalExecutorBuilder::new(placement)
+        .name("shard")
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPT)
+        .spin_before_park(conf.spin)
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
+}
+
+/// Everything that happens on one shard's thread.
+async fn shard_task<M, F, Fut, T>(
+    end: MeshEnd<M>,
+    ready: Ready,
+    teller: Teller,
+    gate: Arc<Gate>,
+    shard_main: F,
+) -> Option<T>
+where
+    M: Send + 'static,
+    F: Fn(ShardId, World, Mesh<M>) -> Fut,
+    Fut: Future<Output = T> + 'static,
+{
+    let shard = end.this();
+    let mesh = Mesh::new(end);
+    let poked = mesh.clone();
+    let world = World::new(shard, &ready, Box::new(move || poked.poke()));
+    spawn(tick_task(world.clone()));
+    spawn(mesh.clone().flush_task());
+    spawn(mesh.clone().pump_task());
+    let _ = teller.0.send(News::Started);
+    if !gate.pass().await {
+        return None;
+    }
+    let answer = shard_main(shard, world.clone(), mesh).await;
+    world.close().await;
+    Some(answer)
+}
+
+/// Waits until every shard has started; false if one couldn't.
+fn all_started(news: &Receiver<News>, shards: usize) -> bool {
+    (0..shards).all(|_| matches!(news.recv(), Ok(News::Started)))
+}
+
+/// Waits until every shard has ended, and passes signals on meanwhile.
+fn wait_for_end(news: &Receiver<News>, signals: Option<&Signals>, conf: &RtConf) {
+    let Some(signals) = signals else {
+        while news.recv().is_ok() {}
+        return;
+    };
+    loop {
+        if signals.take(SIGNAL_PAUSE) {
+            conf.stop.request();
+        }
+        match news.recv_timeout(Duration::ZERO) {
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+type Handle<T> = Result<ExecutorJoinHandle<Option<T>>, StartError>;
+
+/// The shards' answers, or the first failure.
+fn join<T: Send + 'static>(handles: Vec<Handle<T>>) -> Result<Vec<T>, StartError> {
+    let mut answers = Vec::new();
+    let mut failure = None;
+    for handle in handles {
+        match handle.map(ExecutorJoinHandle::join) {
+            Ok(Ok(Some(answer))) => answers.push(answer),
+            Ok(Ok(None)) => {}
+            Ok(Err(glommio::GlommioError::BuilderError(glommio::BuilderErrorKind::ThreadPanic(_)))) => {
+                failure = failure.or(Some(StartError::Panicked));
+            }
+            Ok(Err(error)) => failure = failure.or(Some(StartError::Shard(error.to_string()))),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(answers), Err)
+}
