@@ -73,7 +73,6 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             let topics = topics.into_iter().map(|(name, partitions)| ListOffsetsTopicResponse {
                 name,
                 partitions: partitions.into_iter().map(fill).collect(),
-                ..Default::default()
             });
             let response = ListOffsetsResponse { topics: topics.collect(), ..Default::default() };
             context.respond(&response)
@@ -88,6 +87,5 @@ fn unanswered(partition_index: i32) -> ListOffsetsPartitionResponse {
         timestamp: -1,
         offset: -1,
         leader_epoch: -1,
-        ..Default::default()
     }
 }

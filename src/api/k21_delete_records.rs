@@ -46,17 +46,11 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
                     Ok(_) => (ErrorCode::UnknownServerError, -1),
                     Err(error) => (error, -1),
                 };
-                DeleteRecordsPartitionResult {
-                    partition_index,
-                    low_watermark,
-                    error_code: error.code(),
-                    ..Default::default()
-                }
+                DeleteRecordsPartitionResult { partition_index, low_watermark, error_code: error.code() }
             };
             let topics = topics.into_iter().map(|(name, partitions)| DeleteRecordsTopicResult {
                 name,
                 partitions: partitions.into_iter().map(fill).collect(),
-                ..Default::default()
             });
             let response = DeleteRecordsResponse { topics: topics.collect(), ..Default::default() };
             context.respond(&response)

@@ -44,18 +44,11 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
                     Ok(_) => (ErrorCode::UnknownServerError, -1, -1),
                     Err(error) => (error, -1, -1),
                 };
-                EpochEndOffset {
-                    partition,
-                    error_code: error.code(),
-                    leader_epoch: epoch,
-                    end_offset: end,
-                    ..Default::default()
-                }
+                EpochEndOffset { partition, error_code: error.code(), leader_epoch: epoch, end_offset: end }
             };
             let topics = topics.into_iter().map(|(topic, partitions)| OffsetForLeaderTopicResult {
                 topic,
                 partitions: partitions.into_iter().map(fill).collect(),
-                ..Default::default()
             });
             let response = OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() };
             context.respond(&response)

@@ -59,9 +59,7 @@ fn answer(context: &Context<'_>, names: Vec<(Str, TopicPartition)>, replies: &[P
         };
         match topics.last_mut().filter(|topic| topic.name == name) {
             Some(topic) => topic.partitions.push(partition),
-            None => {
-                topics.push(DescribeLogDirsTopic { name, partitions: vec![partition], ..Default::default() })
-            }
+            None => topics.push(DescribeLogDirsTopic { name, partitions: vec![partition] }),
         }
     }
     let (total_bytes, usable_bytes) = context.node.space.get();

@@ -1,6 +1,10 @@
 //! The data directory before any shard runs: who owns it, which node it belongs to, whether it was left in good order.
 
-#![expect(clippy::disallowed_methods, reason = "runs once at start and stop, before and after the shards")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "runs once at start and stop, before and after the shards"
+)]
 
 use crate::base::TopicId;
 use crate::base::random::Random;
@@ -43,7 +47,8 @@ impl DataDir {
     /// # Errors
     /// What to tell the operator: it is in use, belongs to another node or cluster, or can't be written.
     pub fn open(path: &Path, node_id: i32, cluster_id: Option<&str>, seed: u64) -> Result<Self, String> {
-        let at = |what: &str, error: std::io::Error| format!("data directory {}: {what}: {error}", path.display());
+        let at =
+            |what: &str, error: std::io::Error| format!("data directory {}: {what}: {error}", path.display());
         std::fs::create_dir_all(path).map_err(|error| at("can't be created", error))?;
         let lock = crate::rt::DirLock::take(path)?;
         let file = path.join(IDENTITY);
@@ -51,7 +56,8 @@ impl DataDir {
             Ok(text) => (check(path, &text, node_id, cluster_id)?, false),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let identity = Identity { format: 1, node_id, cluster_id: new_cluster_id(cluster_id, seed) };
-                let text = toml::to_string(&identity).map_err(|error| format!("can't write {IDENTITY}: {error}"))?;
+                let text =
+                    toml::to_string(&identity).map_err(|error| format!("can't write {IDENTITY}: {error}"))?;
                 write_durably(path, IDENTITY, &text).map_err(|error| at("can't be written", error))?;
                 (identity, true)
             }
@@ -76,11 +82,18 @@ fn check(path: &Path, text: &str, node_id: i32, cluster_id: Option<&str>) -> Res
     let place = path.join(IDENTITY);
     let identity: Identity = toml::from_str(text).map_err(|error| format!("{}: {error}", place.display()))?;
     if identity.format != 1 {
-        return Err(format!("{}: format {} is not one this build knows (1)", place.display(), identity.format));
+        return Err(format!(
+            "{}: format {} is not one this build knows (1)",
+            place.display(),
+            identity.format
+        ));
     }
     if identity.node_id != node_id {
         let theirs = identity.node_id;
-        return Err(format!("{}: belongs to node {theirs}, not {node_id}; set node.id = {theirs}", place.display()));
+        return Err(format!(
+            "{}: belongs to node {theirs}, not {node_id}; set node.id = {theirs}",
+            place.display()
+        ));
     }
     if cluster_id.is_some_and(|wanted| wanted != identity.cluster_id) {
         return Err(format!("{}: belongs to cluster {}", place.display(), identity.cluster_id));

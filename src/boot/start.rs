@@ -45,7 +45,8 @@ pub fn start(flags: &ConfigFlags) -> Result<(), Vec<String>> {
 
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| "info".into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second subscriber in one process (tests) is refused; the first one stays.
     let _ = lines.try_init();
 }
@@ -85,7 +86,9 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         clean &= end?;
     }
     if clean {
-        data_dir.mark_clean().map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
+        data_dir
+            .mark_clean()
+            .map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
     }
     say(if clean { "stopped; everything is written" } else { "stopped; the next start scans the logs" });
     Ok(())

@@ -1,6 +1,9 @@
 //! The machine's clocks and its randomness.
 #![expect(clippy::disallowed_methods, reason = "the one place that reads the clocks that the seam hands out")]
-#![expect(unsafe_code, reason = "getrandom and clock_gettime of the thread's CPU time have no safe wrapper in std")]
+#![expect(
+    unsafe_code,
+    reason = "getrandom and clock_gettime of the thread's CPU time have no safe wrapper in std"
+)]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

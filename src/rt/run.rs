@@ -90,7 +90,8 @@ where
         let teller = Teller(sender.clone());
         let (shard_main, ready, gate) = (shard_main.clone(), ready.clone(), Arc::clone(&gate));
         let task = move || shard_task(end, ready, teller, gate, shard_main);
-        handles.push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
+        handles
+            .push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
     }
     drop(sender);
     let started = handles.iter().all(Result::is_ok) && all_started(&news, handles.len());

@@ -1,6 +1,9 @@
 //! What must hold before the shards start, checked with an error that says what to change.
 #![expect(clippy::disallowed_methods, reason = "the data folder is probed before any shard runs")]
-#![expect(unsafe_code, reason = "rlimits, statfs, statx and the thread's CPU set have no safe wrapper in std")]
+#![expect(
+    unsafe_code,
+    reason = "rlimits, statfs, statx and the thread's CPU set have no safe wrapper in std"
+)]
 
 use super::clock::Clock;
 use super::conf::RtConf;
@@ -63,7 +66,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::DataDir { path, error } => write!(f, "can't use the data folder {}: {error}", path.display()),
+            StartError::DataDir { path, error } => {
+                write!(f, "can't use the data folder {}: {error}", path.display())
+            }
             StartError::NoDirectIo(path) => write!(
                 f,
                 "the file system of the data folder {} refuses direct I/O (O_DIRECT); use ext4, XFS or another that supports it",
@@ -109,7 +114,8 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
     if memlock < MEMLOCK_BYTES_MIN {
         return Err(StartError::Memlock { limit: memlock });
     }
-    let (limit, needed) = (raise_limit(libc::RLIMIT_NOFILE), u64::from(conf.shards) * DESCRIPTORS_PER_SHARD + 64);
+    let (limit, needed) =
+        (raise_limit(libc::RLIMIT_NOFILE), u64::from(conf.shards) * DESCRIPTORS_PER_SHARD + 64);
     if limit < needed {
         return Err(StartError::Descriptors { limit, needed });
     }
@@ -182,8 +188,9 @@ fn probe_data_dir(path: &Path) -> Result<PathBuf, StartError> {
 fn direct_io_alignment(fd: libc::c_int) -> Option<u32> {
     let mut stat = MaybeUninit::<libc::statx>::zeroed();
     // SAFETY: the path is an empty terminated string, which AT_EMPTY_PATH allows, and `stat` is memory of the right type.
-    let result =
-        unsafe { libc::statx(fd, c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN, stat.as_mut_ptr()) };
+    let result = unsafe {
+        libc::statx(fd, c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN, stat.as_mut_ptr())
+    };
     // SAFETY: the call filled it or left it zero, which is valid.
     let stat = unsafe { stat.assume_init() };
     let told = result == 0 && stat.stx_mask & libc::STATX_DIOALIGN != 0;

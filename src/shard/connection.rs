@@ -18,9 +18,10 @@ use std::rc::Rc;
 const SEND_BYTES: usize = 1024 * 1024;
 
 /// What became of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Slot {
     /// Still being worked on.
+    #[default]
     Pending,
     /// Answered; these pieces go out.
     Ready(Vec<Bytes>),
@@ -127,12 +128,6 @@ impl Ticket {
             }
         }
         self.connection.changed.notify();
-    }
-}
-
-impl Default for Slot {
-    fn default() -> Self {
-        Slot::Pending
     }
 }
 

@@ -21,6 +21,9 @@ const COMPACT_BYTES: u64 = 8 << 20;
 /// A journal that was written anew: the file, where its next frame goes, the CRC to chain it to.
 type NewJournal<F> = (<F as Files>::File, u64, u32);
 
+/// What to answer to whom.
+type Answer = (Origin, Vec<Outcome>);
+
 /// A proposal that waits for its turn.
 struct Proposal {
     from: Origin,
@@ -36,7 +39,7 @@ pub(super) struct Coordinator<F: Files> {
     change: u64,
     proposals: VecDeque<Proposal>,
     /// Changes that not every shard has applied yet: who hasn't, and what to answer whom then.
-    awaited: BTreeMap<u64, (BTreeSet<ShardId>, Option<(Origin, Vec<Outcome>)>)>,
+    awaited: BTreeMap<u64, (BTreeSet<ShardId>, Option<Answer>)>,
 }
 
 impl<F: Files> Coordinator<F> {
@@ -133,8 +136,7 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Decides everything that waits: one flush of the journal carries it all.
-    #[expect(clippy::type_complexity, reason = "records, and whom to answer what")]
-    fn decide_turn(&self) -> Option<(Vec<Record>, Vec<(Origin, Vec<Outcome>)>)> {
+    fn decide_turn(&self) -> Option<(Vec<Record>, Vec<Answer>)> {
         let mut slot = self.0.coordinator.borrow_mut();
         let coordinator = slot.as_mut()?;
         if coordinator.proposals.is_empty() {
@@ -208,7 +210,7 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Has every shard apply committed records; answers once they all have.
-    fn publish(&self, records: Vec<Record>, answers: Vec<(Origin, Vec<Outcome>)>) {
+    fn publish(&self, records: Vec<Record>, answers: Vec<Answer>) {
         if records.is_empty() {
             return answers.into_iter().for_each(|(from, outcomes)| self.answer_proposal(from, outcomes));
         }

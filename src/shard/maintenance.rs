@@ -72,7 +72,6 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "a key and its job")]
     fn next_preparation(&self) -> Option<(TopicPartition, super::storage::PrepareJob<super::FilesOf<B>>)> {
         let mut owner = self.owner().borrow_mut();
         owner.partitions.iter_mut().find_map(|(key, partition)| Some((*key, partition.log.prepare_next()?)))

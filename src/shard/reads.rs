@@ -55,7 +55,6 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Decides every read and where its records are; also where each one ended, for watches.
-    #[expect(clippy::type_complexity, reason = "two lists that only `answer_reads` takes apart")]
     fn plan_reads(
         &self,
         round: &Round,

@@ -28,7 +28,10 @@ impl WriteBuf for DirectBuf {
     }
 
     fn seal(mut self, len: usize) -> SealedDirectBuf {
-        assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "a direct write takes whole blocks, not {len} bytes");
+        assert!(
+            len > 0 && len.is_multiple_of(BLOCK_BYTES),
+            "a direct write takes whole blocks, not {len} bytes"
+        );
         if len < self.buffer.len() {
             self.buffer.trim_to_size(len);
         }

@@ -87,10 +87,13 @@ impl DirectFile {
         let mut parts = BytesMut::with_capacity(usize::try_from(end.saturating_sub(position)).unwrap_or(0));
         let mut at = position;
         while at < end {
-            let wanted = usize::try_from(end - at).map_or(READ_BYTES_MAX, |rest| rest.min(READ_BYTES_MAX - BLOCK_BYTES));
+            let wanted = usize::try_from(end - at)
+                .map_or(READ_BYTES_MAX, |rest| rest.min(READ_BYTES_MAX - BLOCK_BYTES));
             let span = Span::around(at, wanted);
             let blocks = self.read_blocks(span.first, span.bytes).await?;
-            let Some(part) = blocks.get(span.skip..blocks.len().min(span.skip + wanted)).filter(|part| !part.is_empty()) else {
+            let Some(part) =
+                blocks.get(span.skip..blocks.len().min(span.skip + wanted)).filter(|part| !part.is_empty())
+            else {
                 break;
             };
             parts.extend_from_slice(part);
@@ -109,10 +112,14 @@ impl File for DirectFile {
     }
 
     async fn write_zeros(&self, range: Range<u64>) -> Result<(), IoError> {
-        assert!(range.start.is_multiple_of(BLOCK) && range.end.is_multiple_of(BLOCK), "zeros cover whole blocks: {range:?}");
+        assert!(
+            range.start.is_multiple_of(BLOCK) && range.end.is_multiple_of(BLOCK),
+            "zeros cover whole blocks: {range:?}"
+        );
         let mut at = range.start;
         while at < range.end {
-            let len = usize::try_from(range.end - at).map_or(CHUNK_BYTES_MAX, |rest| rest.min(CHUNK_BYTES_MAX));
+            let len =
+                usize::try_from(range.end - at).map_or(CHUNK_BYTES_MAX, |rest| rest.min(CHUNK_BYTES_MAX));
             let mut zeros = self.inner.files.zeros();
             if len < CHUNK_BYTES_MAX {
                 // glommio writes whole buffers only, so the end of the range needs one of its own size.
@@ -138,7 +145,8 @@ impl File for DirectFile {
         let blocks = self.read_blocks(span.first, span.bytes).await?;
         let got = blocks.len();
         // Short by whole blocks may be the end of the file or a read cut short; a broken block is only at the end.
-        if got < span.bytes && got.is_multiple_of(BLOCK_BYTES) && self.size().await? > span.first + got as u64 {
+        if got < span.bytes && got.is_multiple_of(BLOCK_BYTES) && self.size().await? > span.first + got as u64
+        {
             return self.read_in_parts(position, len).await;
         }
         if got <= span.skip {
@@ -153,7 +161,11 @@ impl File for DirectFile {
     }
 
     async fn truncate(&self, len: u64) -> Result<(), IoError> {
-        self.inner.file.truncate(len).await.map_err(|error| io_error(&error, Doing::Truncate, &self.inner.path))
+        self.inner
+            .file
+            .truncate(len)
+            .await
+            .map_err(|error| io_error(&error, Doing::Truncate, &self.inner.path))
     }
 
     async fn size(&self) -> Result<u64, IoError> {

@@ -65,7 +65,12 @@ impl DirectFiles {
         }))
     }
 
-    async fn open_file(&self, path: &Path, doing: Doing, options: &OpenOptions) -> Result<DirectFile, IoError> {
+    async fn open_file(
+        &self,
+        path: &Path,
+        doing: Doing,
+        options: &OpenOptions,
+    ) -> Result<DirectFile, IoError> {
         check_path(path, doing)?;
         let path = self.inner.dir.join(path);
         let file: DmaFile = options.dma_open(&path).await.map_err(|error| io_error(&error, doing, &path))?;
@@ -78,7 +83,10 @@ impl Files for DirectFiles {
     type Buf = DirectBuf;
 
     fn alloc(&self, len: usize) -> DirectBuf {
-        assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "a direct write takes whole blocks, not {len} bytes");
+        assert!(
+            len > 0 && len.is_multiple_of(BLOCK_BYTES),
+            "a direct write takes whole blocks, not {len} bytes"
+        );
         DirectBuf::new(self.inner.ledger.pool().take(len), Rc::clone(&self.inner.ledger))
     }
 

@@ -1,5 +1,8 @@
 //! Operations on names and folders. They block, so they run on the shard's blocking thread only.
-#![expect(clippy::disallowed_methods, reason = "the one place where the seam's names become std::fs calls, off the shard's thread")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the seam's names become std::fs calls, off the shard's thread"
+)]
 #![expect(clippy::disallowed_types, reason = "a folder is synced through std::fs::File")]
 #![expect(unsafe_code, reason = "statvfs has no safe wrapper in std")]
 

@@ -40,9 +40,15 @@ fn what_is_written_is_read_at_any_position_and_length() {
         let file = write_pattern(files, "log", len).await;
         file.sync().await.unwrap();
         assert_eq!(file.size().await.unwrap(), len as u64);
-        for (position, wanted) in
-            [(0, 1), (1, 4095), (4095, 2), (4097, 100_000), (0, READ_BYTES_MAX), (123_457, READ_BYTES_MAX), (5, 1_400_000)]
-        {
+        for (position, wanted) in [
+            (0, 1),
+            (1, 4095),
+            (4095, 2),
+            (4097, 100_000),
+            (0, READ_BYTES_MAX),
+            (123_457, READ_BYTES_MAX),
+            (5, 1_400_000),
+        ] {
             let bytes = file.read(position, wanted).await.unwrap();
             assert_eq!(bytes.len(), wanted, "at {position}");
             assert_pattern(&bytes, position);

@@ -92,7 +92,8 @@ impl Budget {
         if bytes > self.ceiling(stage) {
             return false;
         }
-        let waiter = Rc::new(Waiter { bytes, until, state: Cell::new(State::Waiting), woken: Event::default() });
+        let waiter =
+            Rc::new(Waiter { bytes, until, state: Cell::new(State::Waiting), woken: Event::default() });
         self.lines[stage as usize].borrow_mut().push_back(Rc::clone(&waiter));
         let place = Place { budget: self, waiter };
         loop {

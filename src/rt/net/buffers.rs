@@ -85,7 +85,11 @@ impl Buffers {
     }
 
     /// Offers `read` at most `window` bytes of the slab and returns those that it filled.
-    pub(super) fn receive<T>(&self, window: usize, read: impl FnOnce(&mut [u8]) -> (usize, T)) -> (BytesMut, T) {
+    pub(super) fn receive<T>(
+        &self,
+        window: usize,
+        read: impl FnOnce(&mut [u8]) -> (usize, T),
+    ) -> (BytesMut, T) {
         let mut slab = self.slab.borrow_mut();
         let mut current = match slab.take() {
             Some(current) if current.len() >= window => current,

@@ -86,7 +86,12 @@ impl Listeners {
         socket.listen(BACKLOG).map_err(failed)?;
         let listener = sys::listener(socket);
         let mut turn = 0;
-        while let Some(accepted) = or(async { Some(listener.accept().await) }, async { world.closed().await; None }).await {
+        while let Some(accepted) = or(async { Some(listener.accept().await) }, async {
+            world.closed().await;
+            None
+        })
+        .await
+        {
             match accepted {
                 Ok(stream) => welcome(world, stream, &on_stream),
                 Err(error) => refused(world, &error).await,

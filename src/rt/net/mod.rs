@@ -7,8 +7,8 @@
 //! (`budget`), idle and slow peers by time (`watch`). A claimed length allocates nothing before it is checked, and commits memory
 //! only as bytes arrive.
 
-mod buffers;
 mod budget;
+mod buffers;
 mod listen;
 mod reader;
 mod stream;
@@ -40,8 +40,19 @@ pub(super) struct NetShard {
 }
 
 impl NetShard {
-    pub(super) fn new(clock: Clock, counters: Rc<Counters>, receive_bytes_max: usize, connections_max: usize) -> Self {
-        NetShard { clock, counters, buffers: Buffers::new(receive_bytes_max), watches: Watches::default(), connections_max }
+    pub(super) fn new(
+        clock: Clock,
+        counters: Rc<Counters>,
+        receive_bytes_max: usize,
+        connections_max: usize,
+    ) -> Self {
+        NetShard {
+            clock,
+            counters,
+            buffers: Buffers::new(receive_bytes_max),
+            watches: Watches::default(),
+            connections_max,
+        }
     }
 
     /// The tick's part: memory that came back, connections that are overdue, waiters that gave up.

@@ -1,7 +1,7 @@
 //! The receiving half: frames out of a byte stream.
 
-use super::buffers::{Buffers, FRAME_BUFFER_KEPT_MAX, FrameBuffer, WINDOW_LARGE, WINDOW_SMALL};
 use super::budget::{Stage, WAIT_MAX};
+use super::buffers::{Buffers, FRAME_BUFFER_KEPT_MAX, FrameBuffer, WINDOW_LARGE, WINDOW_SMALL};
 use super::stream::Socket;
 use super::sys;
 use super::watch::Side;
@@ -103,11 +103,12 @@ impl SocketReader {
         let socket = &self.socket;
         let _until = socket.watch().until(Side::Read, deadline);
         let received = poll_fn(|cx| {
-            let (bytes, poll) = self.socket.net().buffers.receive(self.window, |window| match socket.poll_read(cx, window) {
-                Poll::Ready(Ok(bytes)) => (bytes, Poll::Ready(Ok(()))),
-                Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-                Poll::Pending => (0, Poll::Pending),
-            });
+            let (bytes, poll) =
+                self.socket.net().buffers.receive(self.window, |window| match socket.poll_read(cx, window) {
+                    Poll::Ready(Ok(bytes)) => (bytes, Poll::Ready(Ok(()))),
+                    Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
+                    Poll::Pending => (0, Poll::Pending),
+                });
             poll.map(|result| result.map(|()| bytes))
         });
         match received.await {
