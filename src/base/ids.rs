@@ -112,8 +112,8 @@ impl fmt::Debug for TopicId {
     }
 }
 
-/// A partition of a topic by id: the key under which a shard keeps it. Survives a rename of nothing and a re-creation of the
-/// name, which is why it isn't the name.
+/// A partition of a topic by id: the key under which a shard keeps it. Survives a rename of nothing and a re-creation
+/// of the name, which is why it isn't the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic's UUID.
@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn topic_ids_round_trip() {
         for seed in 0..=255u8 {
-            let id = TopicId(std::array::from_fn(|i| seed.wrapping_mul(31).wrapping_add(u8::try_from(i).unwrap() * 7)));
+            let id = TopicId(std::array::from_fn(|i| {
+                seed.wrapping_mul(31).wrapping_add(u8::try_from(i).unwrap() * 7)
+            }));
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert_eq!("short".parse::<TopicId>(), Err(()));

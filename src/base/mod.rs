@@ -6,4 +6,6 @@ pub mod limits;
 pub mod random;
 
 pub use error_code::ErrorCode;
-pub use ids::{LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition};
+pub use ids::{
+    LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition,
+};

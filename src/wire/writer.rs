@@ -113,7 +113,9 @@ impl Writer {
     /// A compact length (one more than the value, 0 for null) where `flexible`, else `int32` (-1 for null).
     fn length(&mut self, length: Option<usize>, flexible: bool) {
         if flexible {
-            self.uvarint(length.map_or(0, |length| u32::try_from(length + 1).expect("a frame is below 2 GiB")));
+            self.uvarint(
+                length.map_or(0, |length| u32::try_from(length + 1).expect("a frame is below 2 GiB")),
+            );
         } else {
             self.i32(length.map_or(-1, |length| i32::try_from(length).expect("a frame is below 2 GiB")));
         }
@@ -124,7 +126,11 @@ impl Writer {
         if flexible {
             self.length(value.map(str::len), true);
         } else {
-            self.i16(value.map_or(-1, |text| i16::try_from(text.len()).expect("strings are checked where they enter")));
+            self.i16(
+                value.map_or(-1, |text| {
+                    i16::try_from(text.len()).expect("strings are checked where they enter")
+                }),
+            );
         }
         self.raw(value.unwrap_or_default().as_bytes());
     }
@@ -168,7 +174,8 @@ impl Writer {
         self.uvarint(0);
     }
 
-    /// A tagged field: its tag, its size, its bytes. `value` writes into a writer of its own, whose length becomes the size.
+    /// A tagged field: its tag, its size, its bytes. `value` writes into a writer of its own, whose length becomes
+    /// the size.
     ///
     /// # Errors
     /// What `value` returns.
