@@ -23,7 +23,8 @@ pub(super) const API: Api = Api { key: 0, name: "Produce", min: 0, served_min: 3
 /// A partition's answer: there already, or that of a call.
 enum Pending {
     Refused(ErrorCode, Option<&'static str>),
-    Call(usize),
+    /// Where a refusal stands with it, the call only asks for the log start.
+    Call(usize, Option<Refusal>),
 }
 
 struct TopicPart {
@@ -49,9 +50,9 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
                 Err((ErrorCode::InvalidRequiredAcks, None))
             };
             let pending = match checked {
-                Ok(call) => {
+                Ok((call, refusal)) => {
                     calls.push(call);
-                    Pending::Call(calls.len() - 1)
+                    Pending::Call(calls.len() - 1, refusal)
                 }
                 Err((error, message)) => Pending::Refused(error, message),
             };
@@ -70,7 +71,7 @@ fn check(
     index: PartitionIndex,
     records: Option<Bytes>,
     (acks, timeout_ms): (i16, i32),
-) -> Result<PartitionCall, Refusal> {
+) -> Result<(PartitionCall, Option<Refusal>), Refusal> {
     let version = context.header.version;
     let (topic, partition) =
         resolve(context, name, id, version >= 13, index).map_err(|error| (error, None))?;
@@ -89,7 +90,7 @@ fn check(
         ));
     }
     let op = ProduceOp { meta: valid.meta, keyless: valid.has_null_key, batch, acks, timeout_ms };
-    Ok(PartitionCall { partition, op: PartitionOp::Produce(op) })
+    Ok((PartitionCall { partition, op: PartitionOp::Produce(op) }, None))
 }
 
 fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionReply], acks: i16) -> Plan {
@@ -131,8 +132,11 @@ fn outcome(pending: Pending, replies: &[PartitionReply]) -> Produced {
     };
     match pending {
         Pending::Refused(error, message) => failed(error, message),
-        Pending::Call(call) => match replies.get(call) {
-            Some(PartitionReply::Produced(produced)) => produced.clone(),
+        Pending::Call(call, refusal) => match (replies.get(call), refusal) {
+            (Some(PartitionReply::Produced(produced)), _) => produced.clone(),
+            (Some(PartitionReply::Described { log_start_offset, .. }), Some((error, message))) => {
+                Produced { log_start_offset: *log_start_offset, ..failed(error, message) }
+            }
             _ => failed(ErrorCode::UnknownServerError, None),
         },
     }

@@ -112,6 +112,7 @@ fn created(context: &Context<'_>, topic: &Topic) -> CreatableTopicResult {
     CreatableTopicResult {
         name: topic.name.clone(),
         topic_id: topic.id,
+        error_message: None,
         num_partitions: i32::try_from(topic.partitions.len()).unwrap_or(-1),
         replication_factor: topic
             .partitions

@@ -17,10 +17,16 @@ pub(super) const API: Api = Api { key: 22, name: "InitProducerId", min: 0, serve
 /// Ids that a shard takes from the coordinator at a time (Kafka: 1,000).
 const BLOCK: i64 = 1000;
 
+/// Kafka's default of `transaction.max.timeout.ms`.
+const TRANSACTION_TIMEOUT_MAX_MS: i32 = 900_000;
+
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = InitProducerIdRequest::decode(&mut body, context.header.version)?;
     match request.transactional_id.as_deref() {
         Some("") => return Ok(refuse(context, ErrorCode::InvalidRequest)),
+        Some(_) if !(1..=TRANSACTION_TIMEOUT_MAX_MS).contains(&request.transaction_timeout_ms) => {
+            return Ok(refuse(context, ErrorCode::InvalidTransactionTimeout));
+        }
         Some(_) => return Ok(refuse(context, ErrorCode::TransactionalIdAuthorizationFailed)),
         None => {}
     }

@@ -40,24 +40,26 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
 fn settings(
     context: &Context<'_>,
     resource: &DescribeConfigsResource,
-) -> Result<Vec<Described>, (ErrorCode, &'static str)> {
+) -> Result<Vec<Described>, (ErrorCode, String)> {
     let name = &resource.resource_name;
     match resource.resource_type {
         TOPIC => match context.cluster.topic(name) {
             Some(topic) => Ok(describe(&topic.configs, context.conf)),
             None => match check_topic_name(name) {
-                Ok(()) => Err((
-                    ErrorCode::UnknownTopicOrPartition,
-                    "This server does not host this topic-partition.",
-                )),
+                Ok(()) => Err((ErrorCode::UnknownTopicOrPartition, String::new())),
                 Err(why) => Err((ErrorCode::InvalidTopicException, why)),
             },
         },
         // An empty name asks for the settings of all brokers that were changed while running; there are none.
         BROKER if name.is_empty() => Ok(Vec::new()),
         BROKER if **name == *context.node.id.to_string() => Ok(describe_broker(context.conf)),
-        BROKER => Err((ErrorCode::InvalidRequest, "Unexpected broker id: ask the broker itself")),
-        _ => Err((ErrorCode::InvalidRequest, "This broker has no settings for resources of this type")),
+        BROKER => {
+            Err((ErrorCode::InvalidRequest, format!("Unexpected broker id {name}: ask the broker itself")))
+        }
+        kind => Err((
+            ErrorCode::InvalidRequest,
+            format!("This broker has no settings for resources of type {kind}"),
+        )),
     }
 }
 

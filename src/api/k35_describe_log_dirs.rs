@@ -48,7 +48,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
 fn answer(context: &Context<'_>, names: Vec<(Str, TopicPartition)>, replies: &[PartitionReply]) -> Plan {
     let mut topics: Vec<DescribeLogDirsTopic> = Vec::new();
     for ((name, key), reply) in names.into_iter().zip(replies) {
-        let PartitionReply::Described { error, size_bytes } = reply else { continue };
+        let PartitionReply::Described { error, size_bytes, .. } = reply else { continue };
         if !error.is_ok() {
             continue;
         }

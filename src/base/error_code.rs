@@ -1,7 +1,7 @@
 //! Kafka's error codes: the numbers a response carries.
 //!
-//! Source: the protocol guide of Apache Kafka 4.4 (`Errors`). Internal failures are mapped to one of these in exactly one
-//! place per layer; nothing below `api` writes a bare number.
+//! Source: the protocol guide of Apache Kafka 4.4 (`Errors`). Internal failures are mapped to one of these in exactly
+//! one place per layer; nothing below `api` writes a bare number.
 
 /// Declares the enum, its number and its protocol name from one table, so that the three cannot differ.
 macro_rules! error_codes {

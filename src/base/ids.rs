@@ -112,8 +112,8 @@ impl fmt::Debug for TopicId {
     }
 }
 
-/// A partition of a topic by id: the key under which a shard keeps it. Survives a rename of nothing and a re-creation of the
-/// name, which is why it isn't the name.
+/// A partition of a topic by id: the key under which a shard keeps it. Survives a rename of nothing and a re-creation
+/// of the name, which is why it isn't the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic's UUID.

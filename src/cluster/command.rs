@@ -185,7 +185,10 @@ fn choose(state: &ClusterState, partitions: i32, factor: i16) -> Result<Vec<Vec<
     }
     if wanted > brokers.len() {
         let there = brokers.len();
-        let why = format!("Unable to replicate the partition {factor} time(s): there are {there} broker(s).");
+        let why = format!(
+            "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be \
+             reached because only {there} broker(s) are registered or some brokers have all their log directories cordoned."
+        );
         return refuse(ErrorCode::InvalidReplicationFactor, why);
     }
     let count = usize::try_from(partitions).unwrap_or(0);

@@ -6,20 +6,20 @@ use crate::base::limits::TOPIC_NAME_MAX;
 ///
 /// # Errors
 /// What is wrong, in Kafka's words, for the client's log.
-pub fn check_topic_name(name: &str) -> Result<(), &'static str> {
+pub fn check_topic_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
-        return Err("the empty string is not allowed");
+        return Err("the empty string is not allowed".to_owned());
     }
     if name == "." || name == ".." {
-        return Err("'.' or '..' is not allowed");
+        return Err("'.' or '..' is not allowed".to_owned());
     }
     if name.len() > TOPIC_NAME_MAX {
-        return Err("the length of the topic name is longer than the max allowed length 249");
+        return Err(format!("the length of '{name}' is longer than the max allowed length {TOPIC_NAME_MAX}"));
     }
     if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')) {
-        return Err(
-            "the topic name contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'",
-        );
+        return Err(format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        ));
     }
     Ok(())
 }

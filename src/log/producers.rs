@@ -102,7 +102,7 @@ impl ProducerStates {
             first_sequence: meta.base_sequence,
             last_sequence: meta.last_sequence(),
             base_offset,
-            timestamp: if meta.is_append_time() { meta.max_timestamp } else { -1 },
+            timestamp: meta.max_timestamp,
         });
     }
 
@@ -190,7 +190,7 @@ mod tests {
     fn sequences_follow_as_kafka_measured() {
         let mut states = ProducerStates::default();
         assert_eq!(appended(&mut states, meta(1, 0, 0), 10), Verdict::Append);
-        assert_eq!(states.check(&meta(1, 0, 0)), Verdict::Duplicate { base_offset: 10, timestamp: -1 });
+        assert_eq!(states.check(&meta(1, 0, 0)), Verdict::Duplicate { base_offset: 10, timestamp: 5 });
         assert_eq!(states.check(&meta(1, 0, 5)), GAP);
         assert_eq!(appended(&mut states, meta(1, 0, 1), 11), Verdict::Append);
         assert_eq!(states.check(&meta(1, 1, 3)), GAP);
@@ -204,7 +204,7 @@ mod tests {
             );
         }
         assert_eq!(states.check(&meta(1, 1, 1)), GAP);
-        assert_eq!(states.check(&meta(1, 1, 4)), Verdict::Duplicate { base_offset: 16, timestamp: -1 });
+        assert_eq!(states.check(&meta(1, 1, 4)), Verdict::Duplicate { base_offset: 16, timestamp: 5 });
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum PartitionOp {
         /// The epoch asked about.
         epoch: LeaderEpoch,
     },
-    /// Size on disk, for DescribeLogDirs.
+    /// Size on disk and log start, for DescribeLogDirs and for answers that name the log start.
     Describe,
 }
 
@@ -113,6 +113,8 @@ pub enum PartitionReply {
         error: ErrorCode,
         /// Bytes of its segments.
         size_bytes: u64,
+        /// First offset that is there.
+        log_start_offset: Offset,
     },
 }
 

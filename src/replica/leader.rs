@@ -315,7 +315,9 @@ impl Leader {
     }
 
     fn refused(&self, (error, message): Refusal) -> Produced {
-        let log_start_offset = self.log_start;
+        // Kafka leaves the log start out where the batch is too large to be looked at.
+        let unseen = matches!(error, ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge);
+        let log_start_offset = if unseen { -1 } else { self.log_start };
         Produced { error, base_offset: -1, log_append_time_ms: -1, log_start_offset, message: Some(message) }
     }
 }

@@ -1,9 +1,9 @@
 //! Files in aligned blocks, as direct I/O has them.
 //!
-//! Crash model, which `sim` enforces: a completed write is volatile until a later flush completes. On a range that was written
-//! before and flushed ("zero-written"), any flush of the same file system makes it durable where `flush_scope` says `Device`;
-//! a range beyond that, which grew the file, becomes durable only by a `sync` of this very file. A new, renamed or removed name
-//! is durable after `sync_dir`.
+//! Crash model, which `sim` enforces: a completed write is volatile until a later flush completes. On a range that
+//! was written before and flushed ("zero-written"), any flush of the same file system makes it durable where
+//! `flush_scope` says `Device`; a range beyond that, which grew the file, becomes durable only by a `sync` of this
+//! very file. A new, renamed or removed name is durable after `sync_dir`.
 
 use bytes::Bytes;
 use std::fmt;

@@ -14,9 +14,11 @@ pub trait Mesh<M: Send + 'static>: Clone + 'static {
     /// Queues a message for another shard (or for this one). Never blocks and never wakes more than once per turn.
     ///
     /// # Errors
-    /// Gives the message back when the bound of the outbox is reached: the caller refuses its request with a retriable error.
+    /// Gives the message back when the bound of the outbox is reached: the caller refuses its request with a
+    /// retriable error.
     fn send(&self, to: ShardId, message: M) -> Result<(), M>;
 
-    /// Waits until messages are there and moves them to `inbox`, at most a bounded number at a time. One caller per shard.
+    /// Waits until messages are there and moves them to `inbox`, at most a bounded number at a time. One caller per
+    /// shard.
     fn receive(&self, inbox: &mut Vec<M>) -> impl Future<Output = ()>;
 }

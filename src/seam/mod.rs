@@ -1,7 +1,7 @@
 //! The world a shard may touch: clock, files, network, mesh, tasks, randomness. Traits only.
 //!
-//! `rt` implements them on io_uring, `sim` on a seeded executor. Everything is single-threaded (`!Send`): a shard's futures
-//! never leave its core. No trait method has a default: an implementation that lacks one must say so.
+//! `rt` implements them on io_uring, `sim` on a seeded executor. Everything is single-threaded (`!Send`): a shard's
+//! futures never leave its core. No trait method has a default: an implementation that lacks one must say so.
 
 mod files;
 mod mesh;

@@ -45,8 +45,8 @@ pub trait Stream: 'static {
 
 /// The receiving half: whole frames, without their 4-byte length.
 pub trait FrameReader: 'static {
-    /// The next frame of at most `bytes_max`, sharing the receive buffer. `idle` bounds the wait for its first byte; a frame
-    /// that has begun must make progress by bounds of the implementation.
+    /// The next frame of at most `bytes_max`, sharing the receive buffer. `idle` bounds the wait for its first byte;
+    /// a frame that has begun must make progress by bounds of the implementation.
     ///
     /// # Errors
     /// The connection is of no more use.

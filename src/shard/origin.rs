@@ -178,6 +178,6 @@ pub(super) fn failed_reply(op: &PartitionOp, error: ErrorCode) -> PartitionReply
         PartitionOp::EpochEnd { .. } => {
             PartitionReply::EpochEnd { error, epoch: crate::base::LeaderEpoch(-1), end_offset: -1 }
         }
-        PartitionOp::Describe => PartitionReply::Described { error, size_bytes: 0 },
+        PartitionOp::Describe => PartitionReply::Described { error, size_bytes: 0, log_start_offset: -1 },
     }
 }

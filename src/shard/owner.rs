@@ -130,7 +130,10 @@ impl<B: Broker> Shard<B> {
             }
             PartitionOp::Describe => {
                 let size_bytes = partition.log.size_bytes();
-                outbox.reply(waiter, PartitionReply::Described { error: ErrorCode::None, size_bytes });
+                let log_start_offset = partition.leader.log_start();
+                let reply =
+                    PartitionReply::Described { error: ErrorCode::None, size_bytes, log_start_offset };
+                outbox.reply(waiter, reply);
             }
             PartitionOp::ListOffset { current_leader_epoch, timestamp, read_committed } => {
                 let ask = super::offsets::Ask { current_leader_epoch, timestamp, read_committed };

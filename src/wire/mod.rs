@@ -1,7 +1,7 @@
 //! Kafka bytes ↔ values. Generated messages for every API key and version; hand-written zero-copy record batches.
 //!
-//! Decoders share the request's `Bytes`: a decoded string or record set is a slice of the frame, never a copy, and nothing is
-//! allocated from a length that the peer claims before that many bytes are known to be there.
+//! Decoders share the request's `Bytes`: a decoded string or record set is a slice of the frame, never a copy, and
+//! nothing is allocated from a length that the peer claims before that many bytes are known to be there.
 
 pub mod batch;
 pub mod collections;
@@ -30,6 +30,7 @@ pub trait Encode {
     /// Appends the value as `version` writes it.
     ///
     /// # Errors
-    /// A field that this version can't carry holds something other than its default, and its schema doesn't let it be ignored.
+    /// A field that this version can't carry holds something other than its default, and its schema doesn't let it be
+    /// ignored.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
 }

@@ -171,8 +171,8 @@ impl Reader {
         Ok(self.bytes.split_to(len))
     }
 
-    /// A nullable length: compact (unsigned varint, one more than the length, 0 for null) where `flexible`, else the fixed
-    /// width that `read` reads (-1 for null).
+    /// A nullable length: compact (unsigned varint, one more than the length, 0 for null) where `flexible`, else the
+    /// fixed width that `read` reads (-1 for null).
     fn nullable_length(
         &mut self,
         flexible: bool,
@@ -225,8 +225,8 @@ impl Reader {
         self.nullable_bytes(flexible)?.ok_or(DecodeError::Length)
     }
 
-    /// The count of an array, `None` for null. An element takes at least one byte, so a count beyond the bytes that are left is
-    /// refused here, before anyone reserves room for it.
+    /// The count of an array, `None` for null. An element takes at least one byte, so a count beyond the bytes that
+    /// are left is refused here, before anyone reserves room for it.
     ///
     /// # Errors
     /// `Truncated`, `Length`, `Varint`.
@@ -234,11 +234,12 @@ impl Reader {
         self.nullable_length(flexible, Reader::i32)
     }
 
-    /// Reads the tagged fields of a structure (KIP-482). `field` gets each tag with a reader over just its bytes and says
-    /// whether it knew the tag; unknown tags are skipped.
+    /// Reads the tagged fields of a structure (KIP-482). `field` gets each tag with a reader over just its bytes and
+    /// says whether it knew the tag; unknown tags are skipped.
     ///
     /// # Errors
-    /// `Tags` for too many, for tags out of order, or for a known field that doesn't fill its size; else what `field` returns.
+    /// `Tags` for too many, for tags out of order, or for a known field that doesn't fill its size; else what `field`
+    /// returns.
     pub fn tagged_fields(
         &mut self,
         mut field: impl FnMut(u32, &mut Reader) -> Result<bool, DecodeError>,

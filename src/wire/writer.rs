@@ -174,7 +174,8 @@ impl Writer {
         self.uvarint(0);
     }
 
-    /// A tagged field: its tag, its size, its bytes. `value` writes into a writer of its own, whose length becomes the size.
+    /// A tagged field: its tag, its size, its bytes. `value` writes into a writer of its own, whose length becomes
+    /// the size.
     ///
     /// # Errors
     /// What `value` returns.

@@ -60,6 +60,12 @@ impl BatchError {
         }
     }
 
+    /// Whether Kafka names the log start in its answer: it does where it looked at the batch before it refused it.
+    #[must_use]
+    pub fn names_log_start(self) -> bool {
+        !matches!(self, BatchError::Missing | BatchError::NotOne | BatchError::Magic | BatchError::Crc)
+    }
+
     /// What to tell a person.
     #[must_use]
     pub fn message(self) -> &'static str {
