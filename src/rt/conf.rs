@@ -26,6 +26,12 @@ pub struct RtConf {
     pub flush_scope: Option<FlushScope>,
     /// Bytes of incomplete and unread frames on one shard.
     pub receive_bytes_max: usize,
+    /// How long an incomplete frame waits for its share of them.
+    pub receive_wait_max: Duration,
+    /// How long a frame that has begun may bring less than its due.
+    pub slow_frame_max: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub send_stall_max: Duration,
     /// Connections of one shard.
     pub connections_max: usize,
     /// Whether SIGTERM and SIGINT ask the shards to stop.
@@ -45,6 +51,9 @@ impl RtConf {
             data_dir: data_dir.into(),
             flush_scope: None,
             receive_bytes_max: RECEIVE_BYTES_MAX,
+            receive_wait_max: Duration::from_secs(10),
+            slow_frame_max: Duration::from_secs(30),
+            send_stall_max: Duration::from_secs(60),
             connections_max: CONNECTIONS_PER_SHARD_MAX,
             signals: false,
             stop: Stop::default(),

@@ -7,6 +7,7 @@ use super::stop::Signals;
 use super::tick::tick_task;
 use super::world::{World, spawn};
 use crate::base::ShardId;
+use crate::seam::World as _;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 use std::future::Future;
 use std::sync::Arc;
@@ -31,8 +32,12 @@ const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
 enum News {
     /// Its executor runs.
     Started,
+    /// Its executor runs, but the shard can't.
+    Failed(StartError),
     /// Its main task has ended, or its executor never ran.
     Ended,
+    /// It panicked, which in the released binary has ended the process already.
+    Panicked,
 }
 
 /// Tells that a shard has ended, whichever way.
@@ -41,7 +46,7 @@ struct Teller(Sender<News>);
 impl Drop for Teller {
     fn drop(&mut self) {
         // Nobody listens any more only if the start failed already.
-        let _ = self.0.send(News::Ended);
+        let _ = self.0.send(if std::thread::panicking() { News::Panicked } else { News::Ended });
     }
 }
 
@@ -94,10 +99,12 @@ where
             .push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
     }
     drop(sender);
-    let started = handles.iter().all(Result::is_ok) && all_started(&news, handles.len());
-    gate.0.store(if started { Gate::OPEN } else { Gate::CANCELLED }, Ordering::Release);
-    if started {
-        wait_for_end(&news, signals.as_ref(), conf);
+    let started =
+        if handles.iter().all(Result::is_ok) { all_started(&news, handles.len()) } else { Ok(false) };
+    gate.0.store(if matches!(started, Ok(true)) { Gate::OPEN } else { Gate::CANCELLED }, Ordering::Release);
+    if started? && !all_ended(&news, signals.as_ref(), conf) {
+        // The other shards may wait for the one that is gone for ever.
+        return Err(StartError::Panicked);
     }
     join(handles)
 }
@@ -136,7 +143,8 @@ where
     spawn(tick_task(world.clone()));
     spawn(mesh.clone().flush_task());
     spawn(mesh.clone().pump_task());
-    let _ = teller.0.send(News::Started);
+    let ready = world.files().disable_polling(shard).await.map_err(StartError::Files);
+    let _ = teller.0.send(ready.map_or_else(News::Failed, |()| News::Started));
     if !gate.pass().await {
         return None;
     }
@@ -145,24 +153,34 @@ where
     Some(answer)
 }
 
-/// Waits until every shard has started; false if one couldn't.
-fn all_started(news: &Receiver<News>, shards: usize) -> bool {
-    (0..shards).all(|_| matches!(news.recv(), Ok(News::Started)))
+/// Waits until every shard has started; false if an executor couldn't be made, which its handle explains.
+fn all_started(news: &Receiver<News>, shards: usize) -> Result<bool, StartError> {
+    for _ in 0..shards {
+        match news.recv() {
+            Ok(News::Started) => {}
+            Ok(News::Failed(error)) => return Err(error),
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
-/// Waits until every shard has ended, and passes signals on meanwhile.
-fn wait_for_end(news: &Receiver<News>, signals: Option<&Signals>, conf: &RtConf) {
-    let Some(signals) = signals else {
-        while news.recv().is_ok() {}
-        return;
-    };
+/// Waits until every shard has ended, and passes signals on meanwhile. False as soon as one has panicked.
+fn all_ended(news: &Receiver<News>, signals: Option<&Signals>, conf: &RtConf) -> bool {
     loop {
-        if signals.take(SIGNAL_PAUSE) {
-            conf.stop.request();
-        }
-        match news.recv_timeout(Duration::ZERO) {
+        let next = match signals {
+            None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(signals) => {
+                if signals.take(SIGNAL_PAUSE) {
+                    conf.stop.request();
+                }
+                news.recv_timeout(Duration::ZERO)
+            }
+        };
+        match next {
+            Ok(News::Panicked) => return false,
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return true,
         }
     }
 }

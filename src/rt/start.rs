@@ -7,9 +7,10 @@
 
 use super::clock::Clock;
 use super::conf::RtConf;
+use super::net::Bounds;
 use super::stop::Stop;
 use crate::base::limits::BLOCK_BYTES;
-use crate::seam::FlushScope;
+use crate::seam::{FlushScope, IoError};
 use std::ffi::CString;
 use std::fmt;
 use std::fs;
@@ -57,6 +58,8 @@ pub enum StartError {
         /// What the shards alone need.
         needed: u64,
     },
+    /// A shard can't use the data folder.
+    Files(IoError),
     /// A shard's thread or ring couldn't be made.
     Shard(String),
     /// A shard's thread panicked.
@@ -89,6 +92,7 @@ impl fmt::Display for StartError {
                 f,
                 "the limit of {limit} open files is too low: the shards alone need {needed}; raise it with `ulimit -n` or LimitNOFILE="
             ),
+            StartError::Files(error) => write!(f, "can't use the data folder: {error}"),
             StartError::Shard(reason) => write!(f, "a shard can't start: {reason}"),
             StartError::Panicked => f.write_str("a shard panicked"),
         }
@@ -103,8 +107,7 @@ pub(super) struct Ready {
     pub(super) clock: Clock,
     pub(super) data_dir: PathBuf,
     pub(super) flush_scope: FlushScope,
-    pub(super) receive_bytes_max: usize,
-    pub(super) connections_max: usize,
+    pub(super) net: Bounds,
     pub(super) stop: Stop,
 }
 
@@ -125,8 +128,13 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
         clock: Clock::start(),
         data_dir,
         flush_scope,
-        receive_bytes_max: conf.receive_bytes_max,
-        connections_max: conf.connections_max,
+        net: Bounds {
+            receive_bytes: conf.receive_bytes_max,
+            receive_wait: conf.receive_wait_max,
+            slow_frame: conf.slow_frame_max,
+            send_stall: conf.send_stall_max,
+            connections: conf.connections_max,
+        },
         stop: conf.stop.clone(),
     })
 }

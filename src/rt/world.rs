@@ -41,8 +41,7 @@ impl World {
     /// The world of one shard, on its own thread.
     pub(super) fn new(shard: ShardId, ready: &Ready, poke: Box<dyn Fn()>) -> Self {
         let counters = Rc::new(Counters::default());
-        let net =
-            NetShard::new(ready.clock, Rc::clone(&counters), ready.receive_bytes_max, ready.connections_max);
+        let net = NetShard::new(ready.clock, Rc::clone(&counters), ready.net);
         World {
             inner: Rc::new(Inner {
                 shard,

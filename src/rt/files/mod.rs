@@ -2,6 +2,8 @@
 //!
 //! Reads, writes and flushes go through the shard's ring. What has no ring operation or may stall for long (names, folders,
 //! unlinking a segment, syncing a folder) runs on the shard's one blocking thread, so a shard never waits in the kernel.
+//!
+//! All files of a data folder are expected on one device: what glommio finds out about a device it finds out once per thread.
 
 mod buf;
 mod error;
@@ -16,6 +18,7 @@ pub use file::DirectFile;
 pub(super) use pool::BufPool;
 
 use super::loan::Ledger;
+use crate::base::ShardId;
 use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
 use crate::seam::{Files, FlushScope, IoError};
 use error::{Doing, check_path, io_error};
@@ -54,6 +57,20 @@ impl DirectFiles {
 
     pub(super) fn ledger(&self) -> &Rc<Ledger> {
         &self.inner.ledger
+    }
+
+    /// Keeps this shard off the polled ring; runs once, before any other file is opened.
+    ///
+    /// When a thread first meets a device, glommio tries a polled read on the file at hand. On an empty file that succeeds
+    /// whatever the device can do, and then every later read fails (EOPNOTSUPP, seen on virtio); where it does work, each read in
+    /// flight burns a core. A file that can't be read makes the trial fail, which settles the matter for the thread.
+    pub(super) async fn disable_polling(&self, shard: ShardId) -> Result<(), IoError> {
+        let path = self.inner.dir.join(format!(".unpolled-{}-{shard}", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let opened = self.open_file(&path, Doing::Create, &options).await;
+        self.remove(&path).await?;
+        opened.map(drop)
     }
 
     /// Zeros to write, shared by all files of the shard.

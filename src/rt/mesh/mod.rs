@@ -184,8 +184,8 @@ impl<M> Inner<M> {
         any
     }
 
-    /// Moves at most `RECEIVE_MAX` messages out of the inbox and gives their senders room.
-    fn take_messages(&self, into: &mut Vec<M>) {
+    /// Moves at most `RECEIVE_MAX` messages out of the inbox and gives their senders room; false if there were none.
+    fn take_messages(&self, into: &mut Vec<M>) -> bool {
         let mut inbox = self.inbox.borrow_mut();
         let waiting = &self.ports[self.this()].waiting;
         let count = inbox.len().min(RECEIVE_MAX);
@@ -199,6 +199,7 @@ impl<M> Inner<M> {
             into.push(message);
         }
         waiting[run.0].fetch_sub(run.1, Ordering::Relaxed);
+        count > 0
     }
 }
 
@@ -232,11 +233,7 @@ impl<M: Send + 'static> crate::seam::Mesh<M> for Mesh<M> {
     }
 
     async fn receive(&self, inbox: &mut Vec<M>) {
-        loop {
-            self.inner.take_messages(inbox);
-            if !inbox.is_empty() {
-                return;
-            }
+        while !self.inner.take_messages(inbox) {
             self.inner.incoming.wait().await;
         }
     }

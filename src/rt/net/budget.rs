@@ -10,9 +10,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a frame waits for its share.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
-
 /// How far a frame has come, which decides what it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {

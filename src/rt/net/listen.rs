@@ -117,7 +117,7 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 
 fn welcome(world: &World, stream: TcpStream, on_stream: &impl Fn(SocketStream)) {
     let net = world.net();
-    if net.watches.len() >= net.connections_max {
+    if net.watches.len() >= net.bounds.connections {
         net.counters.connections_refused.add(1);
         return;
     }

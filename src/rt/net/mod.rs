@@ -30,29 +30,34 @@ use std::rc::Rc;
 use std::time::Duration;
 use watch::Watches;
 
+/// What peers may take of one shard.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes of incomplete and unread frames.
+    pub(super) receive_bytes: usize,
+    /// How long an incomplete frame waits for its share of them.
+    pub(super) receive_wait: Duration,
+    /// How long a frame that has begun may bring less than its due.
+    pub(super) slow_frame: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub(super) send_stall: Duration,
+    /// Connections.
+    pub(super) connections: usize,
+}
+
 /// What all connections of one shard share.
 pub(super) struct NetShard {
     clock: Clock,
     counters: Rc<Counters>,
     buffers: Buffers,
     watches: Watches,
-    connections_max: usize,
+    bounds: Bounds,
 }
 
 impl NetShard {
-    pub(super) fn new(
-        clock: Clock,
-        counters: Rc<Counters>,
-        receive_bytes_max: usize,
-        connections_max: usize,
-    ) -> Self {
-        NetShard {
-            clock,
-            counters,
-            buffers: Buffers::new(receive_bytes_max),
-            watches: Watches::default(),
-            connections_max,
-        }
+    pub(super) fn new(clock: Clock, counters: Rc<Counters>, bounds: Bounds) -> Self {
+        let buffers = Buffers::new(bounds.receive_bytes);
+        NetShard { clock, counters, buffers, watches: Watches::default(), bounds }
     }
 
     /// The tick's part: memory that came back, connections that are overdue, waiters that gave up.

@@ -1,10 +1,10 @@
 //! The receiving half: frames out of a byte stream.
 
-use super::budget::{Stage, WAIT_MAX};
+use super::budget::Stage;
 use super::buffers::{Buffers, FRAME_BUFFER_KEPT_MAX, FrameBuffer, WINDOW_LARGE, WINDOW_SMALL};
 use super::stream::Socket;
-use super::sys;
 use super::watch::Side;
+use super::{Bounds, sys};
 use crate::rt::local::yield_now;
 use crate::seam::{FrameReader, NetError};
 use bytes::{Buf, Bytes, BytesMut};
@@ -13,10 +13,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How long a frame that has begun may bring less than its due.
-const SLOW_MAX: Duration = Duration::from_secs(30);
-
-/// The due of a small frame; a larger one owes this part of its length, so that nobody holds 100 MiB with a trickle.
+/// What a frame that has begun must bring in `Bounds::slow_frame`; a large one owes this part of its length, so that nobody holds
+/// 100 MiB with a trickle.
 const DUE_BYTES: usize = 16 * 1024;
 const DUE_PART: usize = 64;
 
@@ -72,6 +70,10 @@ impl SocketReader {
         self.socket.net().clock.mono()
     }
 
+    fn bounds(&self) -> &Bounds {
+        &self.socket.net().bounds
+    }
+
     fn buffers(&self) -> &Buffers {
         &self.socket.net().buffers
     }
@@ -98,7 +100,7 @@ impl SocketReader {
 
     /// Receives into the shared slab: the beginning of a frame.
     async fn receive_beginning(&mut self, idle: Duration) -> Result<(), NetError> {
-        let wait = if self.head_len == 0 { idle } else { SLOW_MAX };
+        let wait = if self.head_len == 0 { idle } else { self.bounds().slow_frame };
         let deadline = self.now().saturating_add(wait);
         let socket = &self.socket;
         let _until = socket.watch().until(Side::Read, deadline);
@@ -130,7 +132,7 @@ impl SocketReader {
             // While it waits in line it must not hold a slab that others need.
             self.unpin();
         }
-        let until = self.now() + WAIT_MAX;
+        let until = self.now().saturating_add(self.bounds().receive_wait);
         if !self.buffers().budget().take(charge, Stage::Begun, until).await {
             return Err(NetError::Budget);
         }
@@ -158,7 +160,7 @@ impl SocketReader {
         let Some((buffer, len)) = &self.own else { return Ok(()) };
         let (len, charge) = (*len, buffer.charge);
         let full = Buffers::capacity_for(len);
-        let until = self.now() + WAIT_MAX;
+        let until = self.now().saturating_add(self.bounds().receive_wait);
         if !self.buffers().budget().take(full - charge, Stage::GoesOn, until).await {
             return Err(NetError::Budget);
         }
@@ -204,7 +206,7 @@ impl SocketReader {
                     if due.bytes >= owed {
                         due = Due { since: self.now(), bytes: 0 };
                     }
-                    self.socket.readable(due.since + SLOW_MAX).await;
+                    self.socket.readable(due.since.saturating_add(self.bounds().slow_frame)).await;
                     (self.turn_frames, self.turn_bytes) = (0, 0);
                 }
             }

@@ -6,10 +6,6 @@ use crate::rt::local::yield_now;
 use crate::seam::{FrameWriter, NetError};
 use bytes::Bytes;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How long a peer may take nothing at all.
-const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes that one task sends before others get their turn, if the peer takes them as fast as they are sent.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -29,7 +25,8 @@ impl SocketWriter {
         let now = match sys::send(self.socket.fd(), pieces, skip) {
             Some(sent) => sent,
             None => {
-                let deadline = self.socket.net().clock.mono() + STALL_MAX;
+                let net = self.socket.net();
+                let deadline = net.clock.mono().saturating_add(net.bounds.send_stall);
                 self.socket.send_some(&pieces[0][skip..], deadline).await
             }
         };
