@@ -13,6 +13,9 @@ const LINES_HARD_MAX: usize = 1000;
 const FILES_PER_FOLDER_MAX: usize = 25;
 /// Columns of a line of code.
 const COLUMNS_MAX: usize = 120;
+
+/// Tables of one row a line, which columns would tear apart.
+const TABLES: &[&str] = &["src/conf/keys.rs", "src/conf/topic/table.rs"];
 /// Bytes of a text file that people wrote.
 const FILE_BYTES_MAX: usize = 256 * 1024;
 
@@ -100,7 +103,8 @@ fn line_findings(file: &TextFile) -> Vec<String> {
                 found.push(format!("{at}: {head}{tail}: {instead}"));
             }
         }
-        if is_code(file) && line.chars().count() > COLUMNS_MAX && !line.contains("https://") {
+        let may_be_long = line.contains("https://") || TABLES.contains(&file.path.as_str());
+        if is_code(file) && line.chars().count() > COLUMNS_MAX && !may_be_long {
             found.push(format!("{at}: more than {COLUMNS_MAX} columns"));
         }
         if line.ends_with([' ', '\t']) || is_code(file) && line.contains('\t') {

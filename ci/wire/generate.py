@@ -190,7 +190,8 @@ class Field:
         if base == "uuid":
             return f"w.uuid(&{value}.0);"
         if base == "string":
-            return f"w.nullable_string({value}.as_deref(), {flexible});" if nullable else f"w.string(&{value}, {flexible});"
+            return (f"w.nullable_string({value}.as_deref(), {flexible});" if nullable
+                    else f"w.string(&{value}, {flexible});")
         if base == "bytes":
             return (f"w.nullable_bytes({value}.as_deref(), {flexible});" if nullable
                     else f"w.nullable_bytes(Some(&{value}), {flexible});")
@@ -386,7 +387,13 @@ def main():
         file.write(HEAD + """//!
 //! Every API key and version, flexible and not, and Kafka's record schemas.
 
-#![allow(missing_docs, clippy::all, clippy::pedantic, clippy::too_many_lines, unused_variables, reason = "the schemas document the fields; the shape is the generator's")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::too_many_lines,
+    unused_variables,
+    reason = "the schemas document the fields; the shape is the generator's"
+)]
 
 """)
         file.write("".join(f"pub mod {m.module};\n" for m in live) + "\n")

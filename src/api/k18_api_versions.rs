@@ -1,6 +1,7 @@
 //! ApiVersions (key 18), versions 0 to 5: which APIs and features there are.
 //!
-//! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3). Version 5
+//! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row
+//! 3). Version 5
 //! checks that the client reached the cluster and node it meant (KIP-1242).
 //!
 //! Features: metadata.version alone; the others come with what they stand for.
@@ -15,7 +16,8 @@ use crate::wire::{Decode, DecodeError, Reader};
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 18, name: "ApiVersions", min: 0, served_min: 0, max: 5, plan };
 
-/// Levels of `metadata.version` that Apache Kafka 4.4 supports, and the one it runs at. Tools print it; clients don't act on it.
+/// Levels of `metadata.version` that Apache Kafka 4.4 supports, and the one it runs at. Tools print it; clients
+/// don't act on it.
 const METADATA_VERSIONS: (i16, i16) = (7, 33);
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {

@@ -1,6 +1,7 @@
 //! CreateTopics (key 19), versions 2 to 7.
 //!
-//! The answer comes when every shard has the partitions, so a client can produce at once (row 16). Rules: rows 20 to 22.
+//! The answer comes when every shard has the partitions, so a client can produce at once (row 16). Rules: rows 20
+//! to 22.
 
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};

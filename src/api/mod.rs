@@ -1,6 +1,7 @@
 //! One file per Kafka API, named by its key: plan the request, finish the response. No I/O.
 //!
-//! The registry is the only list of what this broker serves: ApiVersions answers from it, and `docs/PROTOCOL.md` is made from it.
+//! The registry is the only list of what this broker serves: ApiVersions answers from it, and `docs/PROTOCOL.md`
+//! is made from it.
 
 mod context;
 mod fetch_session;

@@ -13,7 +13,8 @@ pub struct Api {
     pub name: &'static str,
     /// Lowest version that ApiVersions tells.
     pub min: i16,
-    /// Lowest version that is served; below it the connection is closed. Differs from `min` for Produce alone (KAFKA-18659).
+    /// Lowest version that is served; below it the connection is closed. Differs from `min` for Produce alone
+    /// (KAFKA-18659).
     pub served_min: i16,
     /// Highest version.
     pub max: i16,
@@ -43,7 +44,8 @@ pub const API_TABLE: &[Api] = &[
     super::k75_describe_topic_partitions::API,
 ];
 
-/// Plans a request. An unknown key or version ends the connection, but for ApiVersions, which says what there is (rows 2, 3).
+/// Plans a request. An unknown key or version ends the connection, but for ApiVersions, which says what there is
+/// (rows 2, 3).
 ///
 /// # Errors
 /// The request is malformed.

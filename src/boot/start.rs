@@ -155,7 +155,8 @@ fn announce(plan: &Plan, (host, port): (&str, u16)) {
     let shards = shard_count(conf);
     let restart = if plan.was_clean { "" } else { " (after an unclean stop: logs were scanned)" };
     say(&format!(
-        "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}\n  clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L",
+        "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}\n  \
+         clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L",
         env!("CARGO_PKG_VERSION"),
         conf.node_id,
         plan.cluster_id,

@@ -121,7 +121,8 @@ pub fn decide(state: &ClusterState, command: Command) -> (Vec<Record>, Outcome) 
     decided.unwrap_or_else(|refusal| (Vec::new(), Outcome::Refused(refusal)))
 }
 
-/// A broker that (re)starts leads its partitions in a new term, so that what it wrote before is told from what it writes now.
+/// A broker that (re)starts leads its partitions in a new term, so that what it wrote before is told from what it
+/// writes now.
 fn register(state: &ClusterState, record: Record) -> (Vec<Record>, Outcome) {
     let Record::Broker { id, .. } = record else { return (Vec::new(), Outcome::Done) };
     let mut records = vec![record];
@@ -187,7 +188,8 @@ fn choose(state: &ClusterState, partitions: i32, factor: i16) -> Result<Vec<Vec<
         let there = brokers.len();
         let why = format!(
             "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be \
-             reached because only {there} broker(s) are registered or some brokers have all their log directories cordoned."
+             reached because only {there} broker(s) are registered or some brokers have all their log \
+             directories cordoned."
         );
         return refuse(ErrorCode::InvalidReplicationFactor, why);
     }

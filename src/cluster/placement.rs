@@ -2,7 +2,8 @@
 
 use crate::base::{NodeId, ShardId, TopicPartition};
 
-/// The shard of a broker that owns a partition. A function of the partition and the shard count alone, so that every shard
+/// The shard of a broker that owns a partition. A function of the partition and the shard count alone, so that
+/// every shard
 /// knows without asking, and a restart with another `--shards` moves ownership without moving files.
 #[must_use]
 pub fn owner_shard(partition: TopicPartition, shards: u16) -> ShardId {
@@ -14,7 +15,8 @@ pub fn owner_shard(partition: TopicPartition, shards: u16) -> ShardId {
     ShardId(u16::try_from(place).unwrap_or(0))
 }
 
-/// Replicas for `count` new partitions, `factor` each, spread evenly over the brokers; the first of each is its preferred
+/// Replicas for `count` new partitions, `factor` each, spread evenly over the brokers; the first of each is its
+/// preferred
 /// leader. `start` rotates topics against each other.
 #[must_use]
 pub fn assign(brokers: &[NodeId], count: usize, factor: usize, start: usize) -> Vec<Vec<NodeId>> {

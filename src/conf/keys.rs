@@ -1,4 +1,5 @@
-//! Every key of the broker, declared once: parsing, checks, `config explain` and the sample file all come from this table.
+//! Every key of the broker, declared once: parsing, checks, `config explain` and the sample file all come from
+//! this table.
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The log's decisions: segment format, index, producer state, leader epochs, what recovery accepts, what retention lets go.
+//! The log's decisions: segment format, index, producer state, leader epochs, what recovery accepts, what
+//! retention lets go.
 //! No I/O.
 
 pub mod checkpoint;

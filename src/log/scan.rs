@@ -1,6 +1,7 @@
 //! What recovery accepts: batch after batch, until one doesn't fit.
 //!
-//! Kafka's CRC doesn't cover a batch's offset, length, epoch and magic; they are checked by what must be so: the offset follows the
+//! Kafka's CRC doesn't cover a batch's offset, length, epoch and magic; they are checked by what must be so: the
+//! offset follows the
 //! batch before, the epoch doesn't fall, the length lies within the file.
 
 use crate::base::limits::BATCH_HEADER_BYTES;
@@ -118,7 +119,8 @@ mod tests {
             let (next, ..) = scan(&bad);
             let batch = bit / 8 / one;
             let in_epoch = (12..16).contains(&(bit / 8 % one));
-            // A flipped epoch that rises passes for this batch; then the next one falls below it, unless it is the last.
+            // A flipped epoch that rises passes for this batch; then the next one falls below it,
+            // unless it is the last.
             assert!(usize::try_from(next).unwrap() <= batch + usize::from(in_epoch), "bit {bit}");
         }
     }

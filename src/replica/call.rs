@@ -1,4 +1,5 @@
-//! What an API may ask of a partition, and what the partition answers. Both travel over the mesh to the owner shard and back.
+//! What an API may ask of a partition, and what the partition answers. Both travel over the mesh to the owner
+//! shard and back.
 
 use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use crate::wire::batch::BatchMeta;

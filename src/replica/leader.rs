@@ -1,6 +1,7 @@
 //! A partition's leader: appends, acknowledgements, the high watermark.
 //!
-//! Rules: protocol rows 38 to 58; `replication-and-durability` 2.2. One replica for now: the in-sync set is the leader alone.
+//! Rules: protocol rows 38 to 58; `replication-and-durability` 2.2. One replica for now: the in-sync set is the
+//! leader alone.
 
 use super::rules::{Refusal, Rules};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, ShardId};

@@ -45,7 +45,8 @@ pub(super) fn thread_cpu() -> Duration {
 /// A seed that differs from start to start and shard to shard.
 pub(super) fn seed() -> u64 {
     let mut seed = [0_u8; 8];
-    // SAFETY: the call writes at most the eight bytes of the array. Early in a boot it may fail; then the clock is the seed.
+    // SAFETY: the call writes at most the eight bytes of the array. Early in a boot it may fail; then the
+    // clock is the seed.
     let got = unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
     if got == 8 { u64::from_ne_bytes(seed) } else { Clock::wall_ms().unsigned_abs() }
 }

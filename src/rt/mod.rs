@@ -1,6 +1,7 @@
 //! The runtime: `seam` on io_uring, by glommio. The only folder that names glommio, sockets, threads or the clock.
 //!
-//! `run` starts one executor per shard, each pinned to a processor, and hands its main task a `World` (clock, files, network,
+//! `run` starts one executor per shard, each pinned to a processor, and hands its main task a `World` (clock,
+//! files, network,
 //! tasks) and its end of the `Mesh`. Everything of a shard stays on its thread; what crosses are messages and `Bytes`.
 //!
 //! | file | duty |
@@ -14,7 +15,8 @@
 //! | `local`, `clock`, `counters` | waiting inside a shard; clocks and randomness; counts |
 //!
 //! Rules that follow from glommio 0.9 and must not be broken:
-//! - No task queue with `Latency::Matters`, and a tick that always stands: an executor may sleep although tasks are ready.
+//! - No task queue with `Latency::Matters`, and a tick that always stands: an executor may sleep although tasks
+//! are ready.
 //! - Tasks are queued, never run at once inside their spawner.
 //! - `DmaBuffer` and `ReadResult` are dropped on the shard that made them: `loan` sees to it.
 //! - A shard waits for its blocking thread before it ends.

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Memory that the ring may pin for short reads. glommio registers it with three rings, each charged to RLIMIT_MEMLOCK; its
+/// Memory that the ring may pin for short reads. glommio registers it with three rings, each charged to
+/// RLIMIT_MEMLOCK; its
 /// default of 10 MiB doesn't fit the usual limit of 8 MiB even once. Larger buffers come from the heap.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
@@ -71,7 +72,8 @@ impl Gate {
 
 /// Runs `shard_main` on every shard and returns what each answered, in order, when all have ended.
 ///
-/// A shard ends with its main task; listeners, connections and tasks that are left are ended then. The calling thread waits and,
+/// A shard ends with its main task; listeners, connections and tasks that are left are ended then. The calling
+/// thread waits and,
 /// if `conf.signals` is set, turns SIGTERM and SIGINT into stop requests.
 ///
 /// # Errors

@@ -26,7 +26,8 @@ impl Stop {
     }
 }
 
-/// SIGTERM and SIGINT, blocked for this thread and all that it starts, so that they wait to be taken by `take` instead of
+/// SIGTERM and SIGINT, blocked for this thread and all that it starts, so that they wait to be taken by `take`
+/// instead of
 /// interrupting a shard. Dropping it restores the thread's mask.
 pub(super) struct Signals {
     set: libc::sigset_t,
@@ -38,7 +39,8 @@ impl Signals {
     pub(super) fn block() -> Self {
         let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-        // SAFETY: `sigemptyset` initialises the set, the other calls get initialised or writable sets of the right type.
+        // SAFETY: `sigemptyset` initialises the set, the other calls get initialised or writable sets of
+        // the right type.
         unsafe {
             libc::sigemptyset(set.as_mut_ptr());
             libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);

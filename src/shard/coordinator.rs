@@ -1,7 +1,9 @@
-//! The embedded coordinator, on shard 0: takes commands one after the other, commits their records to the metadata journal, has
+//! The embedded coordinator, on shard 0: takes commands one after the other, commits their records to the
+//! metadata journal, has
 //! every shard apply them, and only then answers.
 //!
-//! One voter for now: committed means durable in this node's journal. A quorum takes the journal's place with replication.
+//! One voter for now: committed means durable in this node's journal. A quorum takes the journal's place with
+//! replication.
 
 use super::message::{Message, Origin};
 use super::origin::COORDINATOR;
@@ -218,7 +220,8 @@ impl<B: Broker> Shard<B> {
         let change = {
             let mut slot = self.0.coordinator.borrow_mut();
             let Some(coordinator) = slot.as_mut() else { return };
-            // All answers of a turn wait for the same change; each but the last gets a change number of its own to hang on.
+            // All answers of a turn wait for the same change; each but the last gets a change number
+            // of its own to hang on.
             for answer in answers {
                 coordinator.change += 1;
                 coordinator.awaited.insert(coordinator.change, (self.every_shard(), Some(answer)));

@@ -1,6 +1,7 @@
 //! Group commit: one flush per turn and device for all partitions of this shard.
 //!
-//! While a flush is under way appends go on; they make up the next one. So the slower the device, the larger the groups.
+//! While a flush is under way appends go on; they make up the next one. So the slower the device, the larger the
+//! groups.
 
 use super::owner::Outbox;
 use super::partition::PartitionState;
@@ -73,7 +74,8 @@ impl<B: Broker> Shard<B> {
         self.deliver(outbox);
     }
 
-    /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost, so nothing
+    /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are
+    /// lost, so nothing
     /// of this log directory may be acknowledged again in this process's life.
     pub(super) fn fail_log_dir(&self, error: &StorageError) {
         tracing::error!(%error, "the log directory failed; its partitions are offline until the broker restarts");

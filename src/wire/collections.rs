@@ -3,7 +3,8 @@
 use super::{DecodeError, Reader};
 use bytes::Bytes;
 
-/// Elements that are reserved before they are decoded. A count is what the peer claims; the rest grows with what is there.
+/// Elements that are reserved before they are decoded. A count is what the peer claims; the rest grows with what
+/// is there.
 const RESERVED_ELEMENTS: usize = 64;
 
 /// Reads a nullable array.

@@ -1,4 +1,5 @@
-//! The codecs of record batches. The broker compresses only what it writes itself, and decompresses one batch where a timestamp
+//! The codecs of record batches. The broker compresses only what it writes itself, and decompresses one batch
+//! where a timestamp
 //! asks for a record inside it.
 
 use super::batch::Codec;
@@ -68,7 +69,8 @@ fn snappy(bytes: &[u8]) -> Result<Cow<'static, [u8]>, CompressError> {
     Ok(out.into())
 }
 
-/// Appends one block. The length it claims is checked before room is made for it (CVE-2023-34455 is what happens otherwise).
+/// Appends one block. The length it claims is checked before room is made for it (CVE-2023-34455 is what happens
+/// otherwise).
 fn snappy_block(block: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
     let claimed = snap::raw::decompress_len(block).map_err(|_| CompressError::Damaged)?;
     // Snappy's best case is 64 bytes from a three-byte copy.

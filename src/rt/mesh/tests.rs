@@ -7,8 +7,10 @@ use crate::rt::{Mesh, World, run};
 use crate::seam::{Mesh as _, World as _};
 use std::time::Duration;
 
-/// The scenario in which a stock executor with `Latency::Matters` hangs within seconds: a ping-pong between executors, where each
-/// sleeps while it waits. Here it must not hang, with more shards than processors as well; a lost wake would show as a round trip
+/// The scenario in which a stock executor with `Latency::Matters` hangs within seconds: a ping-pong between
+/// executors, where each
+/// sleeps while it waits. Here it must not hang, with more shards than processors as well; a lost wake would show
+/// as a round trip
 /// of a tick.
 #[test]
 fn a_long_ping_pong_never_hangs() {
@@ -18,7 +20,7 @@ fn a_long_ping_pong_never_hangs() {
         let main = |shard: ShardId, world: World, mesh: Mesh<u32>| async move {
             let peer = ShardId(shard.0 ^ 1);
             let (began, mut slow, mut inbox) = (world.mono(), 0, Vec::new());
-            if shard.0 % 2 == 0 {
+            if shard.0.is_multiple_of(2) {
                 mesh.send(peer, 0).unwrap();
             }
             loop {

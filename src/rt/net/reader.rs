@@ -13,7 +13,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// What a frame that has begun must bring in `Bounds::slow_frame`; a large one owes this part of its length, so that nobody holds
+/// What a frame that has begun must bring in `Bounds::slow_frame`; a large one owes this part of its length, so
+/// that nobody holds
 /// 100 MiB with a trickle.
 const DUE_BYTES: usize = 16 * 1024;
 const DUE_PART: usize = 64;
@@ -33,7 +34,8 @@ const TURN_FRAMES_MAX: u32 = 64;
 /// The receiving half of a connection. A `next` that is dropped half-way loses nothing: the following one goes on.
 pub struct SocketReader {
     socket: Rc<Socket>,
-    /// Received and not yet handed out: the beginning of the next frame, behind its length. Empty while the connection waits.
+    /// Received and not yet handed out: the beginning of the next frame, behind its length. Empty while the
+    /// connection waits.
     ready: BytesMut,
     head: [u8; 4],
     head_len: usize,

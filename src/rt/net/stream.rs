@@ -47,7 +47,8 @@ impl Socket {
         Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, into)
     }
 
-    /// Waits until there is something to receive or the connection is over. glommio has no wait of its own: a receive of no
+    /// Waits until there is something to receive or the connection is over. glommio has no wait of its own: a
+    /// receive of no
     /// bytes waits just as long and takes nothing.
     pub(super) async fn readable(&self, deadline: Duration) {
         let _until = self.watch.until(Side::Read, deadline);
@@ -64,7 +65,8 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.net.watches.remove(&self.watch);
-        // A poll that is still on the ring keeps the connection open until the kernel has seen its cancellation; the peer needn't
+        // A poll that is still on the ring keeps the connection open until the kernel has seen its
+        // cancellation; the peer needn't
         // wait for that.
         sys::shutdown(self.fd);
     }

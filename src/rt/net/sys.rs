@@ -1,4 +1,5 @@
-//! The three socket calls that glommio doesn't offer: receive into memory that isn't initialised yet, send from many slices, and
+//! The three socket calls that glommio doesn't offer: receive into memory that isn't initialised yet, send from
+//! many slices, and
 //! end a connection in both directions.
 #![expect(unsafe_code, reason = "recv, sendmsg and shutdown on a descriptor that glommio owns")]
 
@@ -13,7 +14,8 @@ use std::ptr;
 /// Slices of one `sendmsg`. Linux takes 1024; this many fit the stack and amortise the call.
 pub(super) const SLICES_MAX: usize = 128;
 
-/// Receives without waiting into the free capacity of `into`, at most `limit` bytes. `None` if nothing is there; 0 bytes is the
+/// Receives without waiting into the free capacity of `into`, at most `limit` bytes. `None` if nothing is there;
+/// 0 bytes is the
 /// end of the stream.
 pub(super) fn receive(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io::Result<usize>> {
     let spare = into.chunk_mut();
@@ -30,7 +32,8 @@ pub(super) fn receive(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io
     }
 }
 
-/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them. `None` if it takes
+/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them.
+/// `None` if it takes
 /// nothing.
 pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize) -> Option<io::Result<usize>> {
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; SLICES_MAX];
@@ -43,7 +46,8 @@ pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize) -> Option<io::Resul
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = vectors.as_mut_ptr().cast();
     message.msg_iovlen = count;
-    // SAFETY: the first `count` vectors are initialised and describe memory that `slices` keeps alive; the call only reads it.
+    // SAFETY: the first `count` vectors are initialised and describe memory that `slices` keeps alive; the
+    // call only reads it.
     let sent = unsafe { libc::sendmsg(fd, ptr::from_ref(&message), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     match usize::try_from(sent) {
         Ok(bytes) => Some(Ok(bytes)),

@@ -71,7 +71,8 @@ impl<F: Files> PartitionLog<F> {
 }
 
 impl<F: Files> Segment<F> {
-    /// Copies bytes to the segment's end, into as many chunks as it takes. `expected` is what is likely to come, for the size of
+    /// Copies bytes to the segment's end, into as many chunks as it takes. `expected` is what is likely to
+    /// come, for the size of
     /// a new chunk.
     fn copy_in(&mut self, files: &F, cache: &super::TailCache, mut bytes: &[u8], expected: usize) {
         while !bytes.is_empty() {

@@ -1,4 +1,5 @@
-//! The tail cache: written chunks stay in memory until a budget that all partitions of the shard share is spent. The oldest go
+//! The tail cache: written chunks stay in memory until a budget that all partitions of the shard share is spent.
+//! The oldest go
 //! first. Chunks that aren't written yet never go; their bytes are counted on their own, for back-pressure.
 
 use bytes::Bytes;

@@ -82,7 +82,8 @@ impl<F: Files> FlushJob<F> {
 }
 
 impl<F: Files> PartitionLog<F> {
-    /// What there is to write, if anything: seals what was appended so far. `None` also while zeros are being written where the
+    /// What there is to write, if anything: seals what was appended so far. `None` also while zeros are being
+    /// written where the
     /// appends have got to; `prepared` says when to try again.
     pub fn begin_flush(&mut self) -> Option<FlushJob<F>> {
         let active = self.segments.back()?;
@@ -191,7 +192,8 @@ impl<F: Files> PrepareJob<F> {
     }
 }
 
-/// Writes all jobs, then flushes: once for all that stayed within written extents, where the file system lets one flush cover
+/// Writes all jobs, then flushes: once for all that stayed within written extents, where the file system lets one
+/// flush cover
 /// them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable.
 ///
 /// # Errors

@@ -1,7 +1,9 @@
 //! A partition's log on files: what `log` decides, carried out through the seam.
 //!
-//! Methods of `PartitionLog` are cheap and do no I/O; what needs I/O is handed out as a job or plan that owns all it needs, so
-//! that no borrow of the partition is held while it runs. An error of a write or flush is final: the caller takes the log
+//! Methods of `PartitionLog` are cheap and do no I/O; what needs I/O is handed out as a job or plan that owns all
+//! it needs, so
+//! that no borrow of the partition is held while it runs. An error of a write or flush is final: the caller takes
+//! the log
 //! directory out of service and never tries again (a second fdatasync after EIO succeeds though data is lost).
 
 mod append;

@@ -1,4 +1,5 @@
-//! Reading: whole batches from the batch that holds an offset on. From the cache without a copy; what isn't there is read from
+//! Reading: whole batches from the batch that holds an offset on. From the cache without a copy; what isn't there
+//! is read from
 //! the file in large windows, which stay in the cache for the next reader.
 
 use super::cache::TailCache;

@@ -1,6 +1,7 @@
 //! Opening a partition's log: new, or after a restart of any kind.
 //!
-//! Every segment is scanned: indexes, producers and epochs come from the batches themselves. A bad batch at the log's end is a torn
+//! Every segment is scanned: indexes, producers and epochs come from the batches themselves. A bad batch at the
+//! log's end is a torn
 //! write and is cut off; below what the checkpoint says was durable it is damage, and the partition stays offline.
 
 use super::cache::TailCache;
@@ -226,7 +227,8 @@ impl<F: Files> Recovery<'_, F> {
         }
     }
 
-    /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old batch that is still valid
+    /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old
+    /// batch that is still valid
     /// must not come back to life behind a new one.
     async fn tidy_tail(&self, segment: &mut Segment<F>, file: &F::File) -> Result<(), StorageError> {
         let block = block_floor(segment.end);

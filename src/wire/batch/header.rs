@@ -111,7 +111,8 @@ pub struct BatchMeta {
 }
 
 impl BatchMeta {
-    /// Reads the header at the start of `bytes`; `None` if they are too few or its length is senseless. Checks nothing else.
+    /// Reads the header at the start of `bytes`; `None` if they are too few or its length is senseless.
+    /// Checks nothing else.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<BatchMeta> {
         let (raw, _) = Raw::ref_from_prefix(bytes).ok()?;

@@ -5,7 +5,6 @@
 #![allow(
     missing_docs,
     clippy::all,
-    clippy::pedantic,
     clippy::too_many_lines,
     unused_variables,
     reason = "the schemas document the fields; the shape is the generator's"
