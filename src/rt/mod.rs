@@ -16,7 +16,7 @@
 //!
 //! Rules that follow from glommio 0.9 and must not be broken:
 //! - No task queue with `Latency::Matters`, and a tick that always stands: an executor may sleep although tasks
-//! are ready.
+//!   are ready.
 //! - Tasks are queued, never run at once inside their spawner.
 //! - `DmaBuffer` and `ReadResult` are dropped on the shard that made them: `loan` sees to it.
 //! - A shard waits for its blocking thread before it ends.

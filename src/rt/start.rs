@@ -74,7 +74,8 @@ impl fmt::Display for StartError {
             }
             StartError::NoDirectIo(path) => write!(
                 f,
-                "the file system of the data folder {} refuses direct I/O (O_DIRECT); use ext4, XFS or another that supports it",
+                "the file system of the data folder {} refuses direct I/O (O_DIRECT); \
+                 use ext4, XFS or another that supports it",
                 path.display()
             ),
             StartError::Alignment { path, bytes } => write!(
@@ -84,13 +85,15 @@ impl fmt::Display for StartError {
             ),
             StartError::Memlock { limit } => write!(
                 f,
-                "the limit on locked memory is {} KiB, but io_uring needs at least {} KiB; raise it with `ulimit -l` or LimitMEMLOCK=",
+                "the limit on locked memory is {} KiB, but io_uring needs at least {} KiB; \
+                 raise it with `ulimit -l` or LimitMEMLOCK=",
                 limit / 1024,
                 MEMLOCK_BYTES_MIN / 1024
             ),
             StartError::Descriptors { limit, needed } => write!(
                 f,
-                "the limit of {limit} open files is too low: the shards alone need {needed}; raise it with `ulimit -n` or LimitNOFILE="
+                "the limit of {limit} open files is too low: the shards alone need {needed}; \
+                 raise it with `ulimit -n` or LimitNOFILE="
             ),
             StartError::Files(error) => write!(f, "can't use the data folder: {error}"),
             StartError::Shard(reason) => write!(f, "a shard can't start: {reason}"),

@@ -154,7 +154,7 @@ impl<B: Broker> Shard<B> {
     fn settings(&self, topic: &Topic) -> (Rules, LogConf) {
         let conf = TopicConf::check(&topic.configs, self.conf()).unwrap_or_else(|problems| {
             // They were checked before they were committed; a broker default that changed since may clash.
-            tracing::error!(topic = %topic.name, ?problems, "the topic's settings don't fit this broker; using its defaults");
+            tracing::error!(topic = %topic.name, ?problems, "settings don't fit this broker; using its defaults");
             TopicConf::defaults(self.conf())
         });
         (rules(&conf, self.conf()), log_conf(&conf))
