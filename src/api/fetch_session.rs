@@ -1,8 +1,7 @@
 //! Incremental fetch sessions (KIP-227): a client names only what changed, the broker answers only what changed.
 //!
-//! Rules: protocol rows 84 to 86. One cache per shard: a session is used by the connection that made it, so by
-//! one shard; on
-//! another shard it is unknown (error 70) and the client starts a new one.
+//! Rules: protocol rows 84 to 86. One cache per shard: a session is used by the connection that made it, so by one
+//! shard; on another shard it is unknown (error 70) and the client starts a new one.
 
 use crate::base::limits::FETCH_SESSIONS_PER_SHARD_MAX;
 use crate::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
@@ -173,9 +172,8 @@ impl FetchSessions {
         Ok(Begun { session_id: ask.session_id, full: false, wants })
     }
 
-    /// Notes what a client is about to be told of a partition. `with_records` sends it to the end of the
-    /// rotation. True if an
-    /// incremental answer must contain the partition.
+    /// Notes what a client is about to be told of a partition. `with_records` sends it to the end of the rotation.
+    /// True if an incremental answer must contain the partition.
     pub fn tell(&mut self, session_id: i32, key: &PartitionKey, told: Told, with_records: bool) -> bool {
         let Some(session) = self.sessions.get_mut(&session_id) else { return true };
         let turn = session.turns;

@@ -1,8 +1,7 @@
 //! Produce (key 0), versions 3 to 13 (0 to 2 are advertised and refused, as in Kafka: KAFKA-18659).
 //!
-//! Each partition's batch is validated here, on the shard where it arrived, and appended on the shard that owns
-//! the partition.
-//! The record bytes are not copied on the way. Rules: protocol rows 32 to 58.
+//! Each partition's batch is validated here, on the shard where it arrived, and appended on the shard that owns the
+//! partition. The record bytes are not copied on the way. Rules: protocol rows 32 to 58.
 //!
 //! Deviations: a compressed batch isn't decompressed to look at its records; its codec's signature and its CRC
 //! are checked.

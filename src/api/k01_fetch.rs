@@ -1,6 +1,5 @@
-//! Fetch (key 1), versions 4 to 18: batches as they lie in the log, with sessions (KIP-227), topic ids (KIP-516)
-//! and a wait for
-//! `min_bytes` without polling.
+//! Fetch (key 1), versions 4 to 18: batches as they lie in the log, with sessions (KIP-227), topic ids (KIP-516) and
+//! a wait for `min_bytes` without polling.
 //!
 //! Rules: protocol rows 78 to 93. Deviations: none known; followers (replica id >= 0) come with replication and
 //! are refused.

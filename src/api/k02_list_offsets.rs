@@ -1,8 +1,8 @@
 //! ListOffsets (key 2), versions 1 to 11: the offset for a timestamp, or for a special timestamp.
 //!
 //! -1 latest, -2 earliest, -3 (v7) largest timestamp, -4 (v8) earliest local, -5 (v9) latest tiered, -6 (v11)
-//! earliest pending
-//! upload. A special timestamp below its version is error 35 for that partition (row 94). No deviations.
+//! earliest pending upload. A special timestamp below its version is error 35 for that partition (row 94). No
+//! deviations.
 
 use super::{Api, Context, Plan, resolve_name};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex};

@@ -1,8 +1,7 @@
 //! Metadata (key 3), versions 0 to 13: brokers, topics, partitions, leaders.
 //!
 //! Rules: protocol rows 12 to 19. Deviation: a topic that is created on request is there at the next call, where
-//! Apache Kafka may
-//! need another second; the first answer is error 3 in both.
+//! Apache Kafka may need another second; the first answer is error 3 in both.
 
 use super::k19_create_topics::command;
 use super::{Api, Context, Plan};

@@ -1,8 +1,7 @@
 //! ApiVersions (key 18), versions 0 to 5: which APIs and features there are.
 //!
-//! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row
-//! 3). Version 5
-//! checks that the client reached the cluster and node it meant (KIP-1242).
+//! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3).
+//! Version 5 checks that the client reached the cluster and node it meant (KIP-1242).
 //!
 //! Features: metadata.version alone; the others come with what they stand for.
 

@@ -1,8 +1,7 @@
 //! DeleteRecords (key 21), versions 0 to 2: moves a partition's log start offset up.
 //!
-//! -1 means to the high watermark. Beyond the high watermark: error 1. Compacted-only topics: 44. Internal
-//! topics: 17 (row 99).
-//! The answer comes once the new start survives a restart. No deviations.
+//! -1 means to the high watermark. Beyond the high watermark: error 1. Compacted-only topics: 44. Internal topics: 17
+//! (row 99). The answer comes once the new start survives a restart. No deviations.
 
 use super::{Api, Context, Plan, resolve_name};
 use crate::base::{ErrorCode, PartitionIndex};

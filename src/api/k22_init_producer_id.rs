@@ -2,9 +2,8 @@
 //!
 //! Ids come from a block that this shard got from the coordinator, which never hands one out twice (row 57).
 //!
-//! Deviation: a transactional id is refused with error 53, fatal to the client, until this broker has a
-//! transaction coordinator;
-//! a retriable error would let the client wait for ever.
+//! Deviation: a transactional id is refused with error 53, fatal to the client, until this broker has a transaction
+//! coordinator; a retriable error would let the client wait for ever.
 
 use super::{Api, Context, Plan};
 use crate::base::ErrorCode;

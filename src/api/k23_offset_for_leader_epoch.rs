@@ -1,8 +1,7 @@
 //! OffsetForLeaderEpoch (key 23), versions 2 to 4: where a leader epoch ends.
 //!
-//! The latest epoch ends at the log's end; an older one where the next begins; a larger one or -1 is unknown:
-//! (-1, -1) without an
-//! error (row 98). No deviations.
+//! The latest epoch ends at the log's end; an older one where the next begins; a larger one or -1 is unknown: (-1,
+//! -1) without an error (row 98). No deviations.
 
 use super::{Api, Context, Plan, resolve_name};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex};

@@ -1,6 +1,5 @@
-//! ListPartitionReassignments (key 46), version 0. Reassignment comes with replication: there never is one under
-//! way, and tools
-//! that ask (`kafka-topics --describe`) get an empty list (row 29).
+//! ListPartitionReassignments (key 46), version 0. Reassignment comes with replication: there never is one under way,
+//! and tools that ask (`kafka-topics --describe`) get an empty list (row 29).
 
 use super::{Api, Context, Plan};
 use crate::wire::generated::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};

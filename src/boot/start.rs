@@ -16,6 +16,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// How often, and how far apart, an address in use is tried.
+const BIND_TRIES: u32 = 50;
+const BIND_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// The broker on this machine's runtime.
 struct Machine;
 
@@ -60,7 +64,7 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     )?;
     let shards = shard_count(&conf);
     let address = resolve(&conf.net.listen)?;
-    let listeners = Listeners::bind(address, shards).map_err(|error| error.to_string())?;
+    let listeners = bind(address, shards)?;
     let mut rt = RtConf::new(shards, data_dir.path.clone());
     rt.spin = conf.spin;
     rt.signals = true;
@@ -99,6 +103,23 @@ fn shard_count(conf: &BrokerConf) -> u16 {
     match conf.shards {
         0 => u16::try_from(cores).unwrap_or(u16::MAX).min(crate::base::limits::SHARDS_MAX),
         shards => shards,
+    }
+}
+
+/// Binds, with patience: the kernel lets go of the sockets of a process that was killed only when it has taken its
+/// rings apart, some tenths of a second after its end.
+#[expect(clippy::disallowed_methods, reason = "no shard runs yet that a sleep could hold up")]
+fn bind(address: std::net::SocketAddr, shards: u16) -> Result<Listeners, String> {
+    let mut tries = BIND_TRIES;
+    loop {
+        tries -= 1;
+        match Listeners::bind(address, shards) {
+            Ok(listeners) => return Ok(listeners),
+            Err(error) if error.error.kind() == std::io::ErrorKind::AddrInUse && tries > 0 => {
+                std::thread::sleep(BIND_PAUSE);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! The metadata journal: committed records in frames, each chained to the one before.
 //!
-//! A frame is: length (u32, of what follows the CRC), CRC-32C (u32, over the previous frame's CRC and what
-//! follows), records.
-//! Frames are padded to whole blocks, because direct writes are; padding is zeros and lies between a frame's end
-//! and the block's.
+//! A frame is: length (u32, of what follows the CRC), CRC-32C (u32, over the previous frame's CRC and what follows),
+//! records. Frames are padded to whole blocks, because direct writes are; padding is zeros and lies between a frame's
+//! end and the block's.
 
 use super::record::Record;
 use crate::base::limits::BLOCK_BYTES;
@@ -108,10 +107,9 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Whether some block after a bad frame begins a frame that chains to the (unverifiable) one before it:
-    /// then the bad one isn't
-    /// a torn tail. A tear leaves at most one unfinished frame, since a frame is written after the one before
-    /// it is durable.
+    /// Whether some block after a bad frame begins a frame that chains to the (unverifiable) one before it: then the
+    /// bad one isn't a torn tail. A tear leaves at most one unfinished frame, since a frame is written after the one
+    /// before it is durable.
     fn continues_after(bytes: &Bytes, bad: usize) -> bool {
         let Some(head) = bytes.get(bad..bad + 8) else { return false };
         let claimed = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);

@@ -1,6 +1,5 @@
 //! The cluster's metadata as a pure machine: what topics, partitions, settings and brokers there are, and what a
-//! command may
-//! change. Applied from committed records only; every shard keeps its own copy.
+//! command may change. Applied from committed records only; every shard keeps its own copy.
 
 mod command;
 mod journal;

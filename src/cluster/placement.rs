@@ -2,9 +2,8 @@
 
 use crate::base::{NodeId, ShardId, TopicPartition};
 
-/// The shard of a broker that owns a partition. A function of the partition and the shard count alone, so that
-/// every shard
-/// knows without asking, and a restart with another `--shards` moves ownership without moving files.
+/// The shard of a broker that owns a partition. A function of the partition and the shard count alone, so that every
+/// shard knows without asking, and a restart with another `--shards` moves ownership without moving files.
 #[must_use]
 pub fn owner_shard(partition: TopicPartition, shards: u16) -> ShardId {
     assert!(shards > 0, "a broker has a shard");
@@ -16,8 +15,7 @@ pub fn owner_shard(partition: TopicPartition, shards: u16) -> ShardId {
 }
 
 /// Replicas for `count` new partitions, `factor` each, spread evenly over the brokers; the first of each is its
-/// preferred
-/// leader. `start` rotates topics against each other.
+/// preferred leader. `start` rotates topics against each other.
 #[must_use]
 pub fn assign(brokers: &[NodeId], count: usize, factor: usize, start: usize) -> Vec<Vec<NodeId>> {
     assert!((1..=brokers.len()).contains(&factor), "checked against the number of brokers");

@@ -1,8 +1,7 @@
 //! What the metadata journal holds: the committed changes, one by one.
 //!
-//! Encoding: a type byte, then the fields in Kafka's flexible primitives. A field is never reordered or dropped;
-//! a new one gets a
-//! new type byte.
+//! Encoding: a type byte, then the fields in Kafka's flexible primitives. A field is never reordered or dropped; a
+//! new one gets a new type byte.
 
 use super::state::PartitionEntry;
 use crate::base::{LeaderEpoch, NodeId, PartitionIndex, TopicId};

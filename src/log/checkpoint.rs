@@ -1,6 +1,5 @@
 //! What a partition writes down besides its segments, so that a restart needn't guess: log start, how far it was
-//! durable, and the
-//! producers and epochs up to there.
+//! durable, and the producers and epochs up to there.
 
 use super::epochs::EpochCache;
 use super::producers::ProducerStates;

@@ -19,9 +19,8 @@ impl EpochCache {
         self.starts.push((epoch, start));
     }
 
-    /// Where an epoch ends: the largest epoch not above it, and where the next one begins; the current epoch
-    /// ends at the log's
-    /// end. (-1, -1) for a larger or negative one (row 98).
+    /// Where an epoch ends: the largest epoch not above it, and where the next one begins; the current epoch ends at
+    /// the log's end. (-1, -1) for a larger or negative one (row 98).
     #[must_use]
     pub fn end_for(
         &self,

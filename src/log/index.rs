@@ -44,9 +44,8 @@ impl Index {
         self.entries.get(next.saturating_sub(1)).map(|entry| entry.position)
     }
 
-    /// A batch's position at or before the first batch with a timestamp of at least `timestamp`; `None` if
-    /// there is none.
-    /// Timestamps needn't rise, so it is the running maximum that is searched (row 95).
+    /// A batch's position at or before the first batch with a timestamp of at least `timestamp`; `None` if there is
+    /// none. Timestamps needn't rise, so it is the running maximum that is searched (row 95).
     #[must_use]
     pub fn position_for_timestamp(&self, timestamp: i64) -> Option<u64> {
         if self.largest < timestamp {

@@ -1,6 +1,5 @@
-//! The log's decisions: segment format, index, producer state, leader epochs, what recovery accepts, what
-//! retention lets go.
-//! No I/O.
+//! The log's decisions: segment format, index, producer state, leader epochs, what recovery accepts, what retention
+//! lets go. No I/O.
 
 pub mod checkpoint;
 pub mod epochs;

@@ -1,6 +1,5 @@
-//! What a partition knows of the producers that write to it (KIP-98): the last five batches of each, to tell a
-//! retry from a new
-//! batch and a gap from both. Rules: protocol rows 51 to 58.
+//! What a partition knows of the producers that write to it (KIP-98): the last five batches of each, to tell a retry
+//! from a new batch and a gap from both. Rules: protocol rows 51 to 58.
 
 use crate::base::limits::PRODUCER_BATCHES_KEPT;
 use crate::base::{ErrorCode, Offset, ProducerEpoch, ProducerId};

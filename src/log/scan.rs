@@ -1,8 +1,7 @@
 //! What recovery accepts: batch after batch, until one doesn't fit.
 //!
 //! Kafka's CRC doesn't cover a batch's offset, length, epoch and magic; they are checked by what must be so: the
-//! offset follows the
-//! batch before, the epoch doesn't fall, the length lies within the file.
+//! offset follows the batch before, the epoch doesn't fall, the length lies within the file.
 
 use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{LeaderEpoch, Offset};

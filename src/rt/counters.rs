@@ -49,9 +49,8 @@ pub struct Stats {
     pub frames: u64,
     /// Bytes of frames received, with their lengths.
     pub received_bytes: u64,
-    /// Bytes of frames that were copied once more before the broker saw them: beginnings that were read
-    /// before the frame's size
-    /// was known. Frames up to 1 KiB are not counted.
+    /// Bytes of frames that were copied once more before the broker saw them: beginnings that were read before the
+    /// frame's size was known. Frames up to 1 KiB are not counted.
     pub received_copied_bytes: u64,
     /// Bytes sent.
     pub sent_bytes: u64,

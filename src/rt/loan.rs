@@ -1,18 +1,14 @@
 //! Loans: memory that belongs to one shard, read by others.
 //!
-//! glommio's direct-I/O buffers are `!Send`: their reference counts aren't atomic and they must be freed on the
-//! shard that made
-//! them. A loan lets any shard read such memory without a copy: the reader gets a `Bytes` over a pointer, a
-//! length and a token;
-//! the owner keeps the memory until the token is back. The owner looks for tokens that are back when it lets go
-//! of a buffer and on
-//! its tick (`Ledger::sweep`), so memory comes home at most a tick late and is never freed by another thread.
+//! glommio's direct-I/O buffers are `!Send`: their reference counts aren't atomic and they must be freed on the shard
+//! that made them. A loan lets any shard read such memory without a copy: the reader gets a `Bytes` over a pointer, a
+//! length and a token; the owner keeps the memory until the token is back. The owner looks for tokens that are back
+//! when it lets go of a buffer and on its tick (`Ledger::sweep`), so memory comes home at most a tick late and is
+//! never freed by another thread.
 //!
-//! This is the only module that makes such a `Bytes`; its `unsafe` rests on three facts: nobody writes to lent
-//! memory (a `Keep`
-//! is sealed), the memory doesn't move when its handle does (both kinds of `Keep` own heap memory), and a
-//! `Ledger` never drops a
-//! `Keep` whose token is still out: at the end of a shard it leaks them instead.
+//! This is the only module that makes such a `Bytes`; its `unsafe` rests on three facts: nobody writes to lent memory
+//! (a `Keep` is sealed), the memory doesn't move when its handle does (both kinds of `Keep` own heap memory), and a
+//! `Ledger` never drops a `Keep` whose token is still out: at the end of a shard it leaks them instead.
 #![expect(unsafe_code, reason = "lends memory of !Send owners to other shards; see the module's three facts")]
 
 use super::files::BufPool;
@@ -50,16 +46,14 @@ struct Loan {
     _token: Arc<()>,
 }
 
-// SAFETY: the memory is readable from any thread, isn't written while lent, and dropping a `Loan` only decrements
-// the token's
-// atomic count: the memory itself is freed by its owner alone.
+// SAFETY: the memory is readable from any thread, isn't written while lent, and dropping a `Loan` only decrements the
+// token's atomic count: the memory itself is freed by its owner alone.
 unsafe impl Send for Loan {}
 
 impl AsRef<[u8]> for Loan {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `Lender` keeps the memory alive, in place and unwritten until the token is unique again,
-        // and this loan holds a
-        // count of the token.
+        // SAFETY: `Lender` keeps the memory alive, in place and unwritten until the token is unique again, and this
+        // loan holds a count of the token.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }
@@ -80,9 +74,8 @@ impl Lent {
         Bytes::from_owner(Loan { start: bytes.as_ptr(), len: bytes.len(), _token: Arc::clone(&self.token) })
     }
 
-    /// Whether every loan is back. `get_mut` has the acquire ordering that makes the readers' last reads
-    /// happen before what
-    /// follows; a plain load of the count would not.
+    /// Whether every loan is back. `get_mut` has the acquire ordering that makes the readers' last reads happen
+    /// before what follows; a plain load of the count would not.
     fn is_back(&mut self) -> bool {
         Arc::get_mut(&mut self.token).is_some()
     }

@@ -1,8 +1,8 @@
 //! The runtime: `seam` on io_uring, by glommio. The only folder that names glommio, sockets, threads or the clock.
 //!
-//! `run` starts one executor per shard, each pinned to a processor, and hands its main task a `World` (clock,
-//! files, network,
-//! tasks) and its end of the `Mesh`. Everything of a shard stays on its thread; what crosses are messages and `Bytes`.
+//! `run` starts one executor per shard, each pinned to a processor, and hands its main task a `World` (clock, files,
+//! network, tasks) and its end of the `Mesh`. Everything of a shard stays on its thread; what crosses are messages
+//! and `Bytes`.
 //!
 //! | file | duty |
 //! |---|---|

@@ -16,8 +16,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// Memory that the ring may pin for short reads. glommio registers it with three rings, each charged to
-/// RLIMIT_MEMLOCK; its
-/// default of 10 MiB doesn't fit the usual limit of 8 MiB even once. Larger buffers come from the heap.
+/// RLIMIT_MEMLOCK; its default of 10 MiB doesn't fit the usual limit of 8 MiB even once. Larger buffers come from the
+/// heap.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
 /// Submissions that a ring holds before it enters the kernel.
@@ -72,9 +72,8 @@ impl Gate {
 
 /// Runs `shard_main` on every shard and returns what each answered, in order, when all have ended.
 ///
-/// A shard ends with its main task; listeners, connections and tasks that are left are ended then. The calling
-/// thread waits and,
-/// if `conf.signals` is set, turns SIGTERM and SIGINT into stop requests.
+/// A shard ends with its main task; listeners, connections and tasks that are left are ended then. The calling thread
+/// waits and, if `conf.signals` is set, turns SIGTERM and SIGINT into stop requests.
 ///
 /// # Errors
 /// Nothing has run if the machine lacks something: see `StartError`.

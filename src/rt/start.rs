@@ -195,8 +195,7 @@ fn probe_data_dir(path: &Path) -> Result<PathBuf, StartError> {
 }
 
 /// The larger of the memory and offset alignments that direct I/O needs (statx, STATX_DIOALIGN); `None` where the
-/// file system
-/// doesn't say.
+/// file system doesn't say.
 fn direct_io_alignment(fd: libc::c_int) -> Option<u32> {
     let mut stat = MaybeUninit::<libc::statx>::zeroed();
     // SAFETY: the path is an empty terminated string, which AT_EMPTY_PATH allows, and `stat` is memory of the

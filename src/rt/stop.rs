@@ -27,8 +27,7 @@ impl Stop {
 }
 
 /// SIGTERM and SIGINT, blocked for this thread and all that it starts, so that they wait to be taken by `take`
-/// instead of
-/// interrupting a shard. Dropping it restores the thread's mask.
+/// instead of interrupting a shard. Dropping it restores the thread's mask.
 pub(super) struct Signals {
     set: libc::sigset_t,
     before: libc::sigset_t,

@@ -1,12 +1,10 @@
 //! The standing tick of a shard.
 //!
 //! glommio 0.9 may put an executor to sleep although tasks are ready (its `run_task_queues` reports "nothing ran"
-//! when it was
-//! asked to make room at the very moment it began). A timer that always stands bounds such a sleep to one tick;
-//! without it the
-//! shard hangs until something else wakes it. The tick also takes home lent memory, ends overdue connections,
-//! looks for stop
-//! requests and measures how late it is run, which is how long some task kept the shard to itself.
+//! when it was asked to make room at the very moment it began). A timer that always stands bounds such a sleep to one
+//! tick; without it the shard hangs until something else wakes it. The tick also takes home lent memory, ends overdue
+//! connections, looks for stop requests and measures how late it is run, which is how long some task kept the shard
+//! to itself.
 
 use super::clock::thread_cpu;
 use super::world::World;

@@ -113,9 +113,8 @@ impl World {
         }
     }
 
-    /// Ends what the main task left behind: listeners, connections, calls on the blocking thread. Tasks get a
-    /// moment to end; what
-    /// doesn't is dropped with the shard.
+    /// Ends what the main task left behind: listeners, connections, calls on the blocking thread. Tasks get a moment
+    /// to end; what doesn't is dropped with the shard.
     pub(super) async fn close(&self) {
         self.inner.closed.set();
         self.inner.net.shutdown_all();
@@ -125,9 +124,8 @@ impl World {
             }
             glommio::timer::sleep(Duration::from_millis(2)).await;
         }
-        // The blocking thread works in order: when this call is back, so are all before it. glommio's
-        // thread panics if an answer
-        // finds no shard any more.
+        // The blocking thread works in order: when this call is back, so are all before it. glommio's thread panics
+        // if an answer finds no shard any more.
         glommio::executor().spawn_blocking(|| ()).await;
     }
 }

@@ -1,10 +1,8 @@
 //! One client connection: requests in, responses out in request order.
 //!
-//! Produce requests of a connection overlap, so that many of them share a flush; every other request waits until
-//! the ones
-//! before it are answered and is answered before the next one starts, as in Kafka, where a connection's requests
-//! are handled
-//! one after the other (row 7).
+//! Produce requests of a connection overlap, so that many of them share a flush; every other request waits until the
+//! ones before it are answered and is answered before the next one starts, as in Kafka, where a connection's requests
+//! are handled one after the other (row 7).
 
 use super::notify::Notify;
 use super::{Broker, Shard};

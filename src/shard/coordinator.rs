@@ -1,6 +1,5 @@
-//! The embedded coordinator, on shard 0: takes commands one after the other, commits their records to the
-//! metadata journal, has
-//! every shard apply them, and only then answers.
+//! The embedded coordinator, on shard 0: takes commands one after the other, commits their records to the metadata
+//! journal, has every shard apply them, and only then answers.
 //!
 //! One voter for now: committed means durable in this node's journal. A quorum takes the journal's place with
 //! replication.

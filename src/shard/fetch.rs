@@ -41,18 +41,16 @@ impl Fetch {
         ReadBudget { max_bytes: self.max_bytes, min_bytes: self.min_bytes, watch: now < self.deadline }
     }
 
-    /// Rows 80 and 83: an error, a divergence or enough bytes end the wait; so does a partition that can't
-    /// give more because
-    /// of its own limit, since waiting wouldn't change the answer.
+    /// Rows 80 and 83: an error, a divergence or enough bytes end the wait; so does a partition that can't give more
+    /// because of its own limit, since waiting wouldn't change the answer.
     fn is_done(&self) -> bool {
         let final_answer = |reply: &ReadReply| !reply.error.is_ok() || reply.diverging.is_some() || reply.cut;
         let bytes: usize = self.replies.iter().map(ReadReply::bytes).sum();
         bytes >= self.min_bytes || bytes >= self.max_bytes || self.replies.iter().any(final_answer)
     }
 
-    /// Keeps the answers within `max_bytes` where several shards each stayed below it: the first one with
-    /// records is whole,
-    /// later ones that don't fit are left for the next fetch.
+    /// Keeps the answers within `max_bytes` where several shards each stayed below it: the first one with records is
+    /// whole, later ones that don't fit are left for the next fetch.
     fn trim(&mut self) {
         let mut room = self.max_bytes;
         let mut first = true;

@@ -5,7 +5,7 @@
 
 use super::owner::Outbox;
 use super::partition::PartitionState;
-use super::storage::{FlushJob, StorageError, flush_all};
+use super::storage::{Begun, FlushJob, StorageError, flush_all};
 use super::{Broker, FilesOf, Shard};
 use crate::base::TopicPartition;
 use crate::replica::Event;
@@ -44,15 +44,23 @@ impl<B: Broker> Shard<B> {
         let mut owner = self.owner().borrow_mut();
         let dirty = std::mem::take(&mut owner.dirty);
         let (mut keys, mut jobs) = (Vec::with_capacity(dirty.len()), Vec::with_capacity(dirty.len()));
+        let mut later = Vec::new();
         for key in dirty {
             let Some(partition) = owner.partitions.get_mut(&key) else { continue };
-            if partition.state == PartitionState::Online
-                && let Some(job) = partition.log.begin_flush()
-            {
-                keys.push(key);
-                jobs.push(job);
+            if partition.state != PartitionState::Online {
+                continue;
+            }
+            match partition.log.begin_flush() {
+                Begun::Nothing => {}
+                Begun::Later => later.push(key),
+                Begun::Job(job) => {
+                    keys.push(key);
+                    jobs.push(job);
+                }
             }
         }
+        // The end of the preparation that they wait for makes a flush due.
+        owner.dirty.extend(later);
         (keys, jobs)
     }
 
@@ -74,9 +82,8 @@ impl<B: Broker> Shard<B> {
         self.deliver(outbox);
     }
 
-    /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are
-    /// lost, so nothing
-    /// of this log directory may be acknowledged again in this process's life.
+    /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost,
+    /// so nothing of this log directory may be acknowledged again in this process's life.
     pub(super) fn fail_log_dir(&self, error: &StorageError) {
         tracing::error!(%error, "the log directory failed; its partitions are offline until the broker restarts");
         let mut outbox = Outbox::default();

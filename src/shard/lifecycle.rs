@@ -116,9 +116,8 @@ impl<B: Broker> Shard<B> {
         self.0.lifecycle.notify();
     }
 
-    /// Ends the shard in good order: answers what is in flight (at most `patience` long), flushes, writes
-    /// snapshots, closes.
-    /// True if everything was written, so that the next start needn't scan.
+    /// Ends the shard in good order: answers what is in flight (at most `patience` long), flushes, writes snapshots,
+    /// closes. True if everything was written, so that the next start needn't scan.
     pub async fn close(&self, patience: Duration) -> bool {
         self.set_stage(Stage::Draining);
         let until = self.world().mono() + patience;

@@ -67,6 +67,7 @@ impl<B: Broker> Shard<B> {
                         }
                     }
                 }
+                self.flush_due().notify();
                 self.world().yield_now().await;
             }
         }

@@ -1,10 +1,8 @@
 //! The shell of one shard: routes events to machines and performs their effects through the seam.
 //!
-//! Every shard is the same program. It has client connections (`connection`, `origin`, `fetch`) and owns
-//! partitions (`owner`,
-//! `reads`, `offsets`, `flush`, `maintenance`); shard 0 also has the embedded coordinator (`coordinator`). The
-//! two halves talk by
-//! `message`s, over the mesh or, within one shard, by direct calls.
+//! Every shard is the same program. It has client connections (`connection`, `origin`, `fetch`) and owns partitions
+//! (`owner`, `reads`, `offsets`, `flush`, `maintenance`); shard 0 also has the embedded coordinator (`coordinator`).
+//! The two halves talk by `message`s, over the mesh or, within one shard, by direct calls.
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
 
@@ -179,9 +177,8 @@ impl<B: Broker> Shard<B> {
         self.0.mesh.send(to, message)
     }
 
-    /// Sends a message that must arrive: what the mesh has no room for waits here. Bounded by the requests in
-    /// flight, since only
-    /// answers and metadata travel so.
+    /// Sends a message that must arrive: what the mesh has no room for waits here. Bounded by the requests in flight,
+    /// since only answers and metadata travel so.
     pub(super) fn send_surely(&self, to: ShardId, message: Message) {
         if let Err(message) = self.send(to, message) {
             self.0.overflow.borrow_mut().entry(to).or_default().push_back(message);

@@ -1,6 +1,5 @@
-//! Requests on the shard where they arrived: plans are performed, questions go to the shards that can answer,
-//! answers come
-//! back in any order and resume the plan.
+//! Requests on the shard where they arrived: plans are performed, questions go to the shards that can answer, answers
+//! come back in any order and resume the plan.
 
 use super::connection::Ticket;
 use super::message::{Message, Origin};

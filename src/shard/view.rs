@@ -1,8 +1,7 @@
 //! This shard's copy of the metadata, and the partitions that follow it.
 //!
-//! Changes are taken one after the other. A change counts as applied once the partitions that this shard owns
-//! follow it: the
-//! answer to CreateTopics waits for that, so that a client can produce at once (row 16).
+//! Changes are taken one after the other. A change counts as applied once the partitions that this shard owns follow
+//! it: the answer to CreateTopics waits for that, so that a client can produce at once (row 16).
 
 use super::message::Message;
 use super::origin::COORDINATOR;
@@ -123,9 +122,8 @@ impl<B: Broker> Shard<B> {
         done.until(|| left.get() == 0).await;
     }
 
-    /// Makes the partitions of one topic follow the metadata: missing ones are created, deleted ones go, the
-    /// rest take the
-    /// topic's settings.
+    /// Makes the partitions of one topic follow the metadata: missing ones are created, deleted ones go, the rest
+    /// take the topic's settings.
     async fn follow_topic(&self, id: TopicId) {
         let wanted = {
             let view = self.0.view.borrow();

@@ -1,6 +1,5 @@
-//! The codecs of record batches. The broker compresses only what it writes itself, and decompresses one batch
-//! where a timestamp
-//! asks for a record inside it.
+//! The codecs of record batches. The broker compresses only what it writes itself, and decompresses one batch where a
+//! timestamp asks for a record inside it.
 
 use super::batch::Codec;
 use crate::base::limits::DECOMPRESSED_BYTES_MAX;

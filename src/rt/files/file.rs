@@ -62,9 +62,8 @@ impl DirectFile {
             if written >= len {
                 return Ok(());
             }
-            // A short write (a full file system, a signal) goes on at the last whole block; a second
-            // one that gets nowhere is a
-            // full file system whose error number the next attempt would have told.
+            // A short write (a full file system, a signal) goes on at the last whole block; a second one that gets
+            // nowhere is a full file system whose error number the next attempt would have told.
             let whole = written - written % BLOCK_BYTES;
             if whole == 0 {
                 return Err(self.failed(Doing::Write, libc::ENOSPC));

@@ -1,9 +1,8 @@
 //! `seam::Files` on direct I/O (`DmaFile`).
 //!
-//! Reads, writes and flushes go through the shard's ring. What has no ring operation or may stall for long
-//! (names, folders,
-//! unlinking a segment, syncing a folder) runs on the shard's one blocking thread, so a shard never waits in the
-//! kernel.
+//! Reads, writes and flushes go through the shard's ring. What has no ring operation or may stall for long (names,
+//! folders, unlinking a segment, syncing a folder) runs on the shard's one blocking thread, so a shard never waits in
+//! the kernel.
 //!
 //! All files of a data folder are expected on one device: what glommio finds out about a device it finds out once
 //! per thread.
@@ -30,9 +29,8 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Most bytes of one read that come uncopied. glommio hung on reads above the device's `max_sectors` (its issues
-/// 633 and 635);
-/// half a MiB is within that of every device we know, and the read cost per byte is flat from there on.
+/// Most bytes of one read that come uncopied. glommio hung on reads above the device's `max_sectors` (its issues 633
+/// and 635); half a MiB is within that of every device we know, and the read cost per byte is flat from there on.
 pub const READ_BYTES_MAX: usize = 512 * 1024;
 
 /// Free write buffers that one shard keeps.
@@ -65,11 +63,10 @@ impl DirectFiles {
 
     /// Keeps this shard off the polled ring; runs once, before any other file is opened.
     ///
-    /// When a thread first meets a device, glommio tries a polled read on the file at hand. On an empty file
-    /// that succeeds
-    /// whatever the device can do, and then every later read fails (EOPNOTSUPP, seen on virtio); where it
-    /// does work, each read in
-    /// flight burns a core. A file that can't be read makes the trial fail, which settles the matter for the thread.
+    /// When a thread first meets a device, glommio tries a polled read on the file at hand. On an empty file that
+    /// succeeds whatever the device can do, and then every later read fails (EOPNOTSUPP, seen on virtio); where it
+    /// does work, each read in flight burns a core. A file that can't be read makes the trial fail, which settles the
+    /// matter for the thread.
     pub(super) async fn disable_polling(&self, shard: ShardId) -> Result<(), IoError> {
         let path = self.inner.dir.join(format!(".unpolled-{}-{shard}", std::process::id()));
         let mut options = OpenOptions::new();

@@ -1,8 +1,7 @@
 //! Write buffers that wait for their next use.
 //!
-//! A fresh buffer has to be zeroed (the seam promises initialised memory) and its pages have to be faulted in; a
-//! used one needs
-//! neither. Sizes are kept apart because a glommio buffer that was trimmed can't grow back.
+//! A fresh buffer has to be zeroed (the seam promises initialised memory) and its pages have to be faulted in; a used
+//! one needs neither. Sizes are kept apart because a glommio buffer that was trimmed can't grow back.
 
 use glommio::io::DmaBuffer;
 use std::cell::{Cell, RefCell};

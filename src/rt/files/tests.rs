@@ -168,9 +168,8 @@ fn a_write_in_flight_keeps_its_memory() {
     });
 }
 
-/// Readers on other shards hold slices of one shard's memory, read and drop them, while the owner goes on; every
-/// byte is right and
-/// all memory comes home.
+/// Readers on other shards hold slices of one shard's memory, read and drop them, while the owner goes on; every byte
+/// is right and all memory comes home.
 #[test]
 fn loans_across_shards() {
     const ROUNDS: u64 = 300;

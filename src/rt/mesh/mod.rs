@@ -1,14 +1,11 @@
 //! `seam::Mesh` between the shards of one process.
 //!
 //! A message waits in its sender's outbox until the end of the turn. Then the flusher hands each destination one
-//! batch, over a
-//! lock-free queue, and wakes it if it sleeps: one wake per turn and destination, whatever the number of
-//! messages. At the
-//! destination the pump moves batches to the inbox, from which `receive` takes them.
+//! batch, over a lock-free queue, and wakes it if it sleeps: one wake per turn and destination, whatever the number
+//! of messages. At the destination the pump moves batches to the inbox, from which `receive` takes them.
 //!
-//! Only the pump's waker ever crosses threads, and it is set once per shard. The tick looks at the queue as well,
-//! so a wake that
-//! got lost costs a tick, not a hang.
+//! Only the pump's waker ever crosses threads, and it is set once per shard. The tick looks at the queue as well, so
+//! a wake that got lost costs a tick, not a hang.
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,8 @@ use crate::seam::{Mesh as _, World as _};
 use std::time::Duration;
 
 /// The scenario in which a stock executor with `Latency::Matters` hangs within seconds: a ping-pong between
-/// executors, where each
-/// sleeps while it waits. Here it must not hang, with more shards than processors as well; a lost wake would show
-/// as a round trip
-/// of a tick.
+/// executors, where each sleeps while it waits. Here it must not hang, with more shards than processors as well; a
+/// lost wake would show as a round trip of a tick.
 #[test]
 fn a_long_ping_pong_never_hangs() {
     const ROUND_TRIPS: u32 = 10_000;

@@ -1,10 +1,9 @@
 //! The receive budget of one shard: bytes that peers may make it hold.
 //!
-//! A frame that isn't complete takes its share before a buffer is allocated for it, and gives it back when the
-//! last reader of its
-//! bytes is gone. Whoever finds too little waits in line, for a bounded time. There are two lines, because frames
-//! that have only
-//! begun cost a peer next to nothing: they may use a part of the budget only, and never stand before those that go on.
+//! A frame that isn't complete takes its share before a buffer is allocated for it, and gives it back when the last
+//! reader of its bytes is gone. Whoever finds too little waits in line, for a bounded time. There are two lines,
+//! because frames that have only begun cost a peer next to nothing: they may use a part of the budget only, and never
+//! stand before those that go on.
 
 use crate::rt::local::Event;
 use std::cell::{Cell, RefCell};
@@ -82,9 +81,8 @@ impl Budget {
         free
     }
 
-    /// Takes `bytes`, after those who came before; false if that didn't happen before `until`. A request
-    /// above the whole budget
-    /// is refused at once.
+    /// Takes `bytes`, after those who came before; false if that didn't happen before `until`. A request above the
+    /// whole budget is refused at once.
     pub(super) async fn take(&self, bytes: usize, stage: Stage, until: Duration) -> bool {
         if self.try_take(bytes, stage) {
             return true;

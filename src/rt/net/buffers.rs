@@ -1,13 +1,12 @@
 //! Receive memory of one shard.
 //!
-//! Small frames share a slab: a socket that has something is read into the slab's free end, and frames are split
-//! off it. A frame
-//! that doesn't fit gets a buffer of its own, into which the socket is read directly. Connections that wait hold
-//! neither.
+//! Small frames share a slab: a socket that has something is read into the slab's free end, and frames are split off
+//! it. A frame that doesn't fit gets a buffer of its own, into which the socket is read directly. Connections that
+//! wait hold neither.
 //!
-//! Frames go to other shards and come back as `Bytes`. The shard keeps an empty handle on each buffer; when it is
-//! the last one
-//! left, the buffer is free for its next frame (`BytesMut::try_reclaim`) and its share returns to the budget.
+//! Frames go to other shards and come back as `Bytes`. The shard keeps an empty handle on each buffer; when it is the
+//! last one left, the buffer is free for its next frame (`BytesMut::try_reclaim`) and its share returns to the
+//! budget.
 
 use super::budget::Budget;
 use bytes::{Bytes, BytesMut};

@@ -44,9 +44,8 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// The sockets of one address, one for each shard. Process-wide; made before the shards start, so that an address
-/// in use is an
-/// error at once, and a free port (0) is known to all shards.
+/// The sockets of one address, one for each shard. Process-wide; made before the shards start, so that an address in
+/// use is an error at once, and a free port (0) is known to all shards.
 #[derive(Clone)]
 pub struct Listeners {
     sockets: Arc<[Socket]>,

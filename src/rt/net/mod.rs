@@ -1,15 +1,12 @@
 //! `seam::Stream` on TCP: a listener per shard, frames in, slices out.
 //!
 //! Every socket call is tried without waiting first; only when there is nothing to do does a task wait, through
-//! glommio's
-//! readiness (a poll on the ring). Received bytes stay where the kernel put them; sent slices are sent from where
-//! they lie.
+//! glommio's readiness (a poll on the ring). Received bytes stay where the kernel put them; sent slices are sent from
+//! where they lie.
 //!
-//! What a peer can make a shard hold is bounded: connections by number, incomplete and unread frames by the
-//! receive budget
-//! (`budget`), idle and slow peers by time (`watch`). A claimed length allocates nothing before it is checked,
-//! and commits memory
-//! only as bytes arrive.
+//! What a peer can make a shard hold is bounded: connections by number, incomplete and unread frames by the receive
+//! budget (`budget`), idle and slow peers by time (`watch`). A claimed length allocates nothing before it is checked,
+//! and commits memory only as bytes arrive.
 
 mod budget;
 mod buffers;

@@ -13,9 +13,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// What a frame that has begun must bring in `Bounds::slow_frame`; a large one owes this part of its length, so
-/// that nobody holds
-/// 100 MiB with a trickle.
+/// What a frame that has begun must bring in `Bounds::slow_frame`; a large one owes this part of its length, so that
+/// nobody holds 100 MiB with a trickle.
 const DUE_BYTES: usize = 16 * 1024;
 const DUE_PART: usize = 64;
 

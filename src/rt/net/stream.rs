@@ -47,9 +47,8 @@ impl Socket {
         Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, into)
     }
 
-    /// Waits until there is something to receive or the connection is over. glommio has no wait of its own: a
-    /// receive of no
-    /// bytes waits just as long and takes nothing.
+    /// Waits until there is something to receive or the connection is over. glommio has no wait of its own: a receive
+    /// of no bytes waits just as long and takes nothing.
     pub(super) async fn readable(&self, deadline: Duration) {
         let _until = self.watch.until(Side::Read, deadline);
         let _ = poll_fn(|cx| self.poll_read(cx, &mut [])).await;
@@ -65,9 +64,8 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.net.watches.remove(&self.watch);
-        // A poll that is still on the ring keeps the connection open until the kernel has seen its
-        // cancellation; the peer needn't
-        // wait for that.
+        // A poll that is still on the ring keeps the connection open until the kernel has seen its cancellation; the
+        // peer needn't wait for that.
         sys::shutdown(self.fd);
     }
 }

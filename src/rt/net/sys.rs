@@ -1,6 +1,5 @@
-//! The three socket calls that glommio doesn't offer: receive into memory that isn't initialised yet, send from
-//! many slices, and
-//! end a connection in both directions.
+//! The three socket calls that glommio doesn't offer: receive into memory that isn't initialised yet, send from many
+//! slices, and end a connection in both directions.
 #![expect(unsafe_code, reason = "recv, sendmsg and shutdown on a descriptor that glommio owns")]
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,9 +13,8 @@ use std::ptr;
 /// Slices of one `sendmsg`. Linux takes 1024; this many fit the stack and amortise the call.
 pub(super) const SLICES_MAX: usize = 128;
 
-/// Receives without waiting into the free capacity of `into`, at most `limit` bytes. `None` if nothing is there;
-/// 0 bytes is the
-/// end of the stream.
+/// Receives without waiting into the free capacity of `into`, at most `limit` bytes. `None` if nothing is there; 0
+/// bytes is the end of the stream.
 pub(super) fn receive(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io::Result<usize>> {
     let spare = into.chunk_mut();
     let limit = limit.min(spare.len());
@@ -32,9 +30,8 @@ pub(super) fn receive(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io
     }
 }
 
-/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them.
-/// `None` if it takes
-/// nothing.
+/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them. `None` if
+/// it takes nothing.
 pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize) -> Option<io::Result<usize>> {
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; SLICES_MAX];
     let count = slices.len().min(SLICES_MAX);

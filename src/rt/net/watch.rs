@@ -1,8 +1,7 @@
 //! Timeouts of all connections of a shard, without a timer each.
 //!
 //! A connection notes until when it waits; the tick looks at a part of all connections at a time, each about four
-//! times a second,
-//! and ends those that are overdue by shutting the socket down, which wakes whoever waits on it.
+//! times a second, and ends those that are overdue by shutting the socket down, which wakes whoever waits on it.
 
 use super::sys;
 use std::cell::{Cell, RefCell};

@@ -1,15 +1,11 @@
 //! Appending: one copy of each batch from the receive buffer into an aligned chunk, which is also the tail cache.
 
 use super::PartitionLog;
-use super::segment::{OpenChunk, Segment};
-use crate::base::limits::{BATCH_HEADER_BYTES, BLOCK_BYTES, CHUNK_BYTES_MAX};
+use super::segment::Segment;
+use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{LeaderEpoch, Offset};
-use crate::log::segment::block_floor;
-use crate::seam::{Files, WriteBuf};
+use crate::seam::Files;
 use crate::wire::batch::{BatchMeta, patch_offsets, rewrite_append_time};
-
-/// Smallest chunk: what an unbatched producer's turn takes.
-const CHUNK_BYTES_MIN: usize = 16 * 1024;
 
 /// What the leader writes into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +45,11 @@ impl<F: Files> PartitionLog<F> {
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch[..BATCH_HEADER_BYTES]);
         patch_offsets(&mut header, placed.base_offset, placed.leader_epoch);
-        segment.copy_in(&self.files, &cache, &header, batch.len());
-        segment.copy_in(&self.files, &cache, &batch[BATCH_HEADER_BYTES..], batch.len() - BATCH_HEADER_BYTES);
+        segment.copy_in(&self.files, &cache, &header);
+        segment.copy_in(&self.files, &cache, &batch[BATCH_HEADER_BYTES..]);
         segment.next = placed.last_offset() + 1;
         cache.appended(batch.len());
+        self.unflushed += batch.len();
     }
 
     /// Begins a new segment where the batch doesn't fit the active one, or that one is too old.
@@ -67,40 +64,5 @@ impl<F: Files> PartitionLog<F> {
             let fresh = Segment::new(&self.dir, base, now_ms);
             self.segments.push_back(fresh);
         }
-    }
-}
-
-impl<F: Files> Segment<F> {
-    /// Copies bytes to the segment's end, into as many chunks as it takes. `expected` is what is likely to
-    /// come, for the size of
-    /// a new chunk.
-    fn copy_in(&mut self, files: &F, cache: &super::TailCache, mut bytes: &[u8], expected: usize) {
-        while !bytes.is_empty() {
-            if self.open.is_none() {
-                self.begin_chunk(files, expected);
-            }
-            let chunk = self.open.as_mut().expect("one was begun");
-            let room = chunk.capacity - chunk.filled;
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            chunk.buf.bytes_mut()[chunk.filled..chunk.filled + now.len()].copy_from_slice(now);
-            chunk.filled += now.len();
-            self.end += now.len() as u64;
-            bytes = later;
-            if chunk.filled == chunk.capacity {
-                self.seal_open(cache);
-            }
-        }
-    }
-
-    fn begin_chunk(&mut self, files: &F, expected: usize) {
-        let position = block_floor(self.end);
-        let carried = self.carry.len();
-        assert_eq!(position + carried as u64, self.end, "the carry ends where the segment does");
-        // Two batches of this size: a busy producer's turn. Chunks double up to the largest as batches do.
-        let wanted =
-            (carried + 2 * expected).next_multiple_of(BLOCK_BYTES).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-        let mut buf = files.alloc(wanted);
-        buf.bytes_mut()[..carried].copy_from_slice(&self.carry);
-        self.open = Some(OpenChunk { position, buf, capacity: wanted, filled: carried });
     }
 }

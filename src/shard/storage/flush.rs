@@ -2,16 +2,12 @@
 
 use super::segment::SealedChunk;
 use super::{PartitionLog, StorageError};
+use crate::base::Offset;
 use crate::base::limits::SEGMENT_HEADER_BYTES;
-use crate::base::{Offset, TopicPartition};
 use crate::log::segment::{SegmentHeader, block_ceil};
-use crate::seam::{File, Files, FlushScope, SealedBuf, WriteBuf};
+use crate::seam::{File, Files, FlushScope, WriteBuf};
 use futures_lite::future::zip;
 use std::path::PathBuf;
-
-/// Zeros written ahead at first; each step is four times the one before, up to the largest.
-const STEP_FIRST: u64 = 1 << 20;
-const STEP_MAX: u64 = 64 << 20;
 
 /// The writes to one segment.
 struct SegmentWrites<F: Files> {
@@ -21,6 +17,8 @@ struct SegmentWrites<F: Files> {
     header: SegmentHeader,
     chunks: Vec<SealedChunk<F>>,
     extent: u64,
+    /// Where the last batch ends.
+    batches_end: u64,
     /// Where the last write ends.
     end: u64,
     /// No more appends come: cut the file here.
@@ -56,6 +54,16 @@ impl<F: Files> SegmentWrites<F> {
     }
 }
 
+/// Whether a partition takes part in a flush.
+pub enum Begun<F: Files> {
+    /// Everything is written.
+    Nothing,
+    /// It must wait until zeros are written where its appends have got to; `prepared` says when.
+    Later,
+    /// It has this to write.
+    Job(FlushJob<F>),
+}
+
 /// What one flush does for one partition.
 pub struct FlushJob<F: Files> {
     dir: PathBuf,
@@ -82,15 +90,13 @@ impl<F: Files> FlushJob<F> {
 }
 
 impl<F: Files> PartitionLog<F> {
-    /// What there is to write, if anything: seals what was appended so far. `None` also while zeros are being
-    /// written where the
-    /// appends have got to; `prepared` says when to try again.
-    pub fn begin_flush(&mut self) -> Option<FlushJob<F>> {
-        let active = self.segments.back()?;
-        if self.preparing.is_some_and(|from| block_ceil(active.end) > from) {
-            return None;
+    /// What there is to write: seals what was appended so far.
+    pub fn begin_flush(&mut self) -> Begun<F> {
+        if self.waits_for_zeros() {
+            return Begun::Later;
         }
         let mut job = FlushJob { dir: self.dir.clone(), segments: Vec::new(), upto: 0, bytes: 0 };
+        job.bytes = std::mem::take(&mut self.unflushed);
         let (key, cache, last) = (self.key, self.cache.clone(), self.segments.len() - 1);
         for (index, segment) in self.segments.iter_mut().enumerate() {
             segment.seal_open(&cache);
@@ -98,7 +104,6 @@ impl<F: Files> PartitionLog<F> {
                 continue;
             }
             let chunks = std::mem::take(&mut segment.pending);
-            job.bytes += chunks.iter().map(|chunk| chunk.sealed.len()).sum::<usize>();
             job.upto = segment.next;
             let header =
                 SegmentHeader { partition: key, base_offset: segment.base, created_ms: segment.created_ms };
@@ -109,11 +114,12 @@ impl<F: Files> PartitionLog<F> {
                 header,
                 chunks,
                 extent: segment.extent,
+                batches_end: segment.end,
                 end: block_ceil(segment.end),
                 cut: (index < last).then(|| block_ceil(segment.end)),
             });
         }
-        (!job.segments.is_empty()).then_some(job)
+        if job.segments.is_empty() { Begun::Nothing } else { Begun::Job(job) }
     }
 
     /// Takes back a job that succeeded.
@@ -122,79 +128,17 @@ impl<F: Files> PartitionLog<F> {
         self.durable = job.upto;
         for done in job.segments {
             if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == done.base) {
+                segment.written = done.batches_end;
                 segment.extent = done.cut.unwrap_or(segment.extent.max(done.end));
+                segment.join_zeros();
                 segment.file = done.file;
             }
         }
     }
-
-    /// Zeros to write ahead of the appends, if it is time.
-    pub fn prepare_next(&mut self) -> Option<PrepareJob<F>> {
-        let segment_bytes = self.conf.segment_bytes + SEGMENT_HEADER_BYTES as u64;
-        let segment = self.segments.back().filter(|_| self.preparing.is_none())?;
-        let file = segment.file.clone()?;
-        let step = (segment.end * 3).next_power_of_two().clamp(STEP_FIRST, STEP_MAX);
-        let ahead = segment.extent.saturating_sub(segment.end);
-        let to = block_ceil(segment.extent.saturating_add(step).min(segment_bytes));
-        if segment.is_empty() || ahead >= step / 2 || to <= segment.extent {
-            return None;
-        }
-        let from = segment.extent;
-        self.preparing = Some(from);
-        Some(PrepareJob { key: self.key, base: segment.base, file, from, to })
-    }
-
-    /// Takes back zeros that were written; a flush that waited for them may go on.
-    pub fn prepared(&mut self, done: Prepared) {
-        self.preparing = None;
-        if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == done.base) {
-            segment.extent = segment.extent.max(done.to);
-        }
-    }
-
-    /// Zeros could not be written. Appends go on; each flush that grows the file is then one of its own.
-    pub fn preparation_failed(&mut self) {
-        self.preparing = None;
-    }
-}
-
-/// Zeros to write ahead.
-pub struct PrepareJob<F: Files> {
-    key: TopicPartition,
-    base: Offset,
-    file: F::File,
-    from: u64,
-    to: u64,
-}
-
-/// Zeros that were written ahead and are durable.
-#[derive(Clone, Copy, Debug)]
-pub struct Prepared {
-    base: Offset,
-    to: u64,
-}
-
-impl<F: Files> PrepareJob<F> {
-    /// Whose.
-    #[must_use]
-    pub fn key(&self) -> TopicPartition {
-        self.key
-    }
-
-    /// Writes them and makes the file's new length durable.
-    ///
-    /// # Errors
-    /// The file can't be written; nothing that was acknowledged is touched.
-    pub async fn run(self) -> Result<Prepared, StorageError> {
-        self.file.write_zeros(self.from..self.to).await?;
-        self.file.sync().await?;
-        Ok(Prepared { base: self.base, to: self.to })
-    }
 }
 
 /// Writes all jobs, then flushes: once for all that stayed within written extents, where the file system lets one
-/// flush cover
-/// them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable.
+/// flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable.
 ///
 /// # Errors
 /// The first write or flush that failed. Final for the log directory.

@@ -1,15 +1,15 @@
 //! A partition's log on files: what `log` decides, carried out through the seam.
 //!
-//! Methods of `PartitionLog` are cheap and do no I/O; what needs I/O is handed out as a job or plan that owns all
-//! it needs, so
-//! that no borrow of the partition is held while it runs. An error of a write or flush is final: the caller takes
-//! the log
-//! directory out of service and never tries again (a second fdatasync after EIO succeeds though data is lost).
+//! Methods of `PartitionLog` are cheap and do no I/O; what needs I/O is handed out as a job or plan that owns all it
+//! needs, so that no borrow of the partition is held while it runs. An error of a write or flush is final: the caller
+//! takes the log directory out of service and never tries again (a second fdatasync after EIO succeeds though data is
+//! lost).
 
 mod append;
 mod cache;
 mod checkpoint;
 mod flush;
+mod prepare;
 mod read;
 mod recover;
 mod retain;
@@ -19,7 +19,8 @@ mod timestamp;
 pub use append::Patch;
 pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
-pub use flush::{FlushJob, PrepareJob, Prepared, flush_all};
+pub use flush::{Begun, FlushJob, flush_all};
+pub use prepare::{PrepareJob, Prepared};
 pub use read::ReadPlan;
 pub use recover::Recovered;
 pub(super) use recover::read_whole;
@@ -94,8 +95,10 @@ pub struct PartitionLog<F: Files> {
     log_start: Offset,
     /// All below is durable.
     durable: Offset,
-    /// Zeros are being written ahead in the active segment, from this position on: no flush may write there meanwhile.
-    preparing: Option<u64>,
+    /// Bytes appended since the last flush began.
+    unflushed: usize,
+    /// Zeros are being written ahead: no flush may write there meanwhile.
+    preparing: Option<prepare::Preparing>,
 }
 
 impl<F: Files> PartitionLog<F> {

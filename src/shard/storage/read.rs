@@ -1,16 +1,17 @@
-//! Reading: whole batches from the batch that holds an offset on. From the cache without a copy; what isn't there
-//! is read from
-//! the file in large windows, which stay in the cache for the next reader.
+//! Reading: whole batches from the batch that holds an offset on. From the cache without a copy; what isn't there is
+//! read from the file in large windows, which stay in the cache for the next reader.
 
-use super::cache::TailCache;
-use super::segment::{Segment, Slots};
+use super::cache::{Slots, TailCache};
+use super::segment::Segment;
 use super::{PartitionLog, StorageError};
 use crate::base::Offset;
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
 use crate::seam::{File, Files};
 use crate::wire::batch::BatchMeta;
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Bytes taken beyond what was asked for, to find where batches end.
 const SLACK: u64 = 8192;
@@ -136,23 +137,20 @@ pub(super) fn cut(rope: &Rope, wanted: Wanted, segment_end: u64) -> Cut {
 pub(super) struct Loader<F: Files> {
     pub(super) file: Option<F::File>,
     pub(super) path: PathBuf,
-    pub(super) slots: Slots,
+    pub(super) slots: Rc<RefCell<Slots>>,
     pub(super) cache: TailCache,
-    /// Where its durable batches end.
+    /// Where the batches end that a flush has written. Beyond, the file holds zeros or half a write.
     pub(super) end: u64,
 }
 
 impl<F: Files> Loader<F> {
     pub(super) fn of(segment: &Segment<F>, cache: &TailCache) -> Self {
-        let written = segment.pending.first().map(|chunk| chunk.position);
-        let open = segment.open.as_ref().map(|chunk| chunk.position + chunk.filled as u64);
-        let _ = (written, open);
         Loader {
             file: segment.file.clone(),
             path: segment.path.clone(),
             slots: segment.slots.clone(),
             cache: cache.clone(),
-            end: segment.end,
+            end: segment.written,
         }
     }
 
@@ -160,10 +158,7 @@ impl<F: Files> Loader<F> {
     pub(super) fn extend_cached(&self, rope: &mut Rope, to: u64) {
         let slots = self.slots.borrow();
         while rope.end() < to {
-            let found = slots.range(..=rope.end()).rev().take(4).find_map(|(position, slot)| {
-                (slot.end() > rope.end()).then(|| slot.bytes().map(|bytes| (*position, bytes))).flatten()
-            });
-            match found {
+            match slots.at(rope.end()) {
                 Some((position, bytes)) => rope.push(position, &bytes),
                 None => break,
             }
@@ -187,8 +182,9 @@ impl<F: Files> Loader<F> {
                 return Err(corrupt);
             }
             rope.push(window, &bytes);
-            let slot = self.cache.insert(window, bytes);
-            self.slots.borrow_mut().insert(window, slot);
+            let held = bytes.len();
+            let slot = self.cache.insert(window, bytes, held);
+            self.slots.borrow_mut().keep_window(slot, &self.cache);
         }
     }
 }

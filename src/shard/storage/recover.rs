@@ -1,8 +1,8 @@
 //! Opening a partition's log: new, or after a restart of any kind.
 //!
-//! Every segment is scanned: indexes, producers and epochs come from the batches themselves. A bad batch at the
-//! log's end is a torn
-//! write and is cut off; below what the checkpoint says was durable it is damage, and the partition stays offline.
+//! Every segment is scanned: indexes, producers and epochs come from the batches themselves. A bad batch at the log's
+//! end is a torn write and is cut off; below what the checkpoint says was durable it is damage, and the partition
+//! stays offline.
 
 use super::cache::TailCache;
 use super::segment::Segment;
@@ -185,6 +185,7 @@ impl<F: Files> Recovery<'_, F> {
         if torn || is_last {
             self.tidy_tail(&mut segment, &file).await?;
         }
+        segment.written = segment.end;
         segment.extent = block_ceil(segment.end);
         segment.file = Some(file);
         Ok(Some(segment))
@@ -227,9 +228,8 @@ impl<F: Files> Recovery<'_, F> {
         }
     }
 
-    /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old
-    /// batch that is still valid
-    /// must not come back to life behind a new one.
+    /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old batch that
+    /// is still valid must not come back to life behind a new one.
     async fn tidy_tail(&self, segment: &mut Segment<F>, file: &F::File) -> Result<(), StorageError> {
         let block = block_floor(segment.end);
         let kept = usize::try_from(segment.end - block).expect("less than a block");
@@ -260,6 +260,7 @@ impl<F: Files> Recovery<'_, F> {
             segments,
             log_start: self.state.log_start,
             durable: log_end,
+            unflushed: 0,
             preparing: None,
         };
         Recovered { log, state: self.state }

@@ -1,19 +1,18 @@
 //! One segment in memory: its file, its extents, its index and what of it is cached.
 
-use super::cache::{Slot, TailCache};
+use super::cache::{Slots, TailCache};
 use crate::base::Offset;
-use crate::base::limits::SEGMENT_HEADER_BYTES;
+use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use crate::log::index::Index;
-use crate::log::segment::block_floor;
-use crate::seam::{Files, WriteBuf};
+use crate::log::segment::{block_ceil, block_floor};
+use crate::seam::{Files, SealedBuf, WriteBuf};
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Cached ranges of a segment by position. Shared with reads under way, which add what they read.
-pub(super) type Slots = Rc<RefCell<BTreeMap<u64, Rc<Slot>>>>;
+/// Smallest chunk: one block, what a lone unbatched producer's turn takes.
+const CHUNK_BYTES_MIN: usize = BLOCK_BYTES;
 
 /// A buffer that takes appended batches.
 pub(super) struct OpenChunk<F: Files> {
@@ -44,11 +43,18 @@ pub(super) struct Segment<F: Files> {
     pub(super) next: Offset,
     /// Position after the last batch.
     pub(super) end: u64,
+    /// Position after the last batch that a flush has written: what is beyond is only in memory.
+    pub(super) written: u64,
     /// Length of the file that is written and durable: within it a flush of the device is enough.
     pub(super) extent: u64,
+    /// Zeros beyond the extent, with a gap between that a flush still has to fill: from, to.
+    pub(super) zeroed: Option<(u64, u64)>,
     pub(super) index: Index,
-    pub(super) slots: Slots,
+    /// What is cached. Shared with reads under way, which add what they read.
+    pub(super) slots: Rc<RefCell<Slots>>,
     pub(super) open: Option<OpenChunk<F>>,
+    /// Size of the next chunk: what the last flush took, twice the last chunk if that was filled before its flush.
+    pub(super) chunk_bytes: usize,
     /// Sealed, not yet taken by a flush.
     pub(super) pending: Vec<SealedChunk<F>>,
     /// The last bytes before `end` that don't fill a block: the next chunk begins with them.
@@ -65,10 +71,13 @@ impl<F: Files> Segment<F> {
             created_ms,
             next: base,
             end: SEGMENT_HEADER_BYTES as u64,
+            written: SEGMENT_HEADER_BYTES as u64,
             extent: 0,
+            zeroed: None,
             index: Index::default(),
-            slots: Slots::default(),
+            slots: Rc::default(),
             open: None,
+            chunk_bytes: CHUNK_BYTES_MIN,
             pending: Vec::new(),
             carry: Bytes::new(),
         }
@@ -84,24 +93,65 @@ impl<F: Files> Segment<F> {
         self.next == self.base
     }
 
+    /// Where the written part of the file ends, gap or not.
+    pub(super) fn prepared_to(&self) -> u64 {
+        self.zeroed.map_or(self.extent, |(_, to)| to.max(self.extent))
+    }
+
+    /// Extends the extent over zeros that it has reached. Before that the gap isn't allocated, and a flush of another
+    /// file wouldn't make it durable.
+    pub(super) fn join_zeros(&mut self) {
+        if let Some((_, to)) = self.zeroed.take_if(|(from, _)| *from <= self.extent) {
+            self.extent = self.extent.max(to);
+        }
+    }
+
     /// Makes the open chunk ready for the file: whole blocks, zeros after the last batch.
     pub(super) fn seal_open(&mut self, cache: &TailCache) {
-        let Some(OpenChunk { position, mut buf, filled, .. }) = self.open.take() else { return };
-        let len = usize::try_from(crate::log::segment::block_ceil(filled as u64)).expect("a chunk is small");
+        let Some(OpenChunk { position, mut buf, filled, capacity }) = self.open.take() else { return };
+        let len = usize::try_from(block_ceil(filled as u64)).expect("a chunk is small");
         buf.bytes_mut()[filled..len].fill(0);
         let sealed = buf.seal(len);
-        let bytes = crate::seam::SealedBuf::share(&sealed, 0..filled);
+        let bytes = SealedBuf::share(&sealed, 0..filled);
         let whole = usize::try_from(block_floor(filled as u64)).expect("a chunk is small");
         // Copied, so that a chunk's memory isn't held for the sake of its last block.
         self.carry = Bytes::copy_from_slice(&bytes[whole..]);
-        self.slots.borrow_mut().insert(position, cache.insert(position, bytes));
+        let wanted = if filled == capacity { capacity * 2 } else { len };
+        self.chunk_bytes = wanted.next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        self.slots.borrow_mut().push(cache.insert(position, bytes, capacity), cache);
         self.pending.push(SealedChunk { position, sealed });
+    }
+
+    /// Copies bytes to the segment's end, into as many chunks as it takes.
+    pub(super) fn copy_in(&mut self, files: &F, cache: &TailCache, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let mut chunk = self.open.take().unwrap_or_else(|| self.begin_chunk(files, bytes.len()));
+            let (now, later) = bytes.split_at(bytes.len().min(chunk.capacity - chunk.filled));
+            chunk.buf.bytes_mut()[chunk.filled..chunk.filled + now.len()].copy_from_slice(now);
+            chunk.filled += now.len();
+            self.end += now.len() as u64;
+            bytes = later;
+            let full = chunk.filled == chunk.capacity;
+            self.open = Some(chunk);
+            if full {
+                self.seal_open(cache);
+            }
+        }
+    }
+
+    fn begin_chunk(&self, files: &F, expected: usize) -> OpenChunk<F> {
+        let position = block_floor(self.end);
+        let filled = self.carry.len();
+        assert_eq!(position + filled as u64, self.end, "the carry ends where the segment does");
+        let expected = (filled + expected).next_power_of_two().min(CHUNK_BYTES_MAX);
+        let capacity = self.chunk_bytes.max(expected);
+        let mut buf = files.alloc(capacity);
+        buf.bytes_mut()[..filled].copy_from_slice(&self.carry);
+        OpenChunk { position, buf, capacity, filled }
     }
 
     /// Lets everything cached go.
     pub(super) fn forget(&self, cache: &TailCache) {
-        for slot in self.slots.borrow().values() {
-            cache.forget(slot);
-        }
+        self.slots.borrow().forget(cache);
     }
 }
