@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// How often, and how far apart, an address in use is tried.
-const BIND_TRIES: u32 = 50;
+const BIND_TRIES: u32 = 10;
 const BIND_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The broker on this machine's runtime.
@@ -106,8 +106,7 @@ fn shard_count(conf: &BrokerConf) -> u16 {
     }
 }
 
-/// Binds, with patience: the kernel lets go of the sockets of a process that was killed only when it has taken its
-/// rings apart, some tenths of a second after its end.
+/// Binds, with patience: what a process that was killed left in its rings may outlive it by some milliseconds.
 #[expect(clippy::disallowed_methods, reason = "no shard runs yet that a sleep could hold up")]
 fn bind(address: std::net::SocketAddr, shards: u16) -> Result<Listeners, String> {
     let mut tries = BIND_TRIES;

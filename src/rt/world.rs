@@ -103,6 +103,11 @@ impl World {
         self.inner.closed.wait().await;
     }
 
+    /// Whether the shard's main task has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.closed.is_set()
+    }
+
     /// What a tick does.
     pub(super) fn tick(&self, now: Duration, elapsed: Duration) {
         self.inner.files.ledger().sweep();

@@ -1,13 +1,12 @@
-//! The three socket calls that glommio doesn't offer: receive into memory that isn't initialised yet, send from many
-//! slices, and end a connection in both directions.
+//! The socket calls that glommio doesn't offer: accept without the ring, receive into memory that isn't initialised
+//! yet, send from many slices, and end a connection in both directions.
 #![expect(unsafe_code, reason = "recv, sendmsg and shutdown on a descriptor that glommio owns")]
 
 use bytes::{BufMut, Bytes, BytesMut};
-use glommio::net::TcpListener;
-use socket2::Socket;
+use glommio::net::TcpStream;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{FromRawFd, RawFd};
 use std::ptr;
 
 /// Slices of one `sendmsg`. Linux takes 1024; this many fit the stack and amortise the call.
@@ -66,8 +65,13 @@ fn again<T>(error: io::Error) -> Option<io::Result<T>> {
     }
 }
 
-/// A listening socket as glommio's.
-pub(super) fn listener(socket: Socket) -> TcpListener {
-    // SAFETY: the descriptor is open, listens, and is given away: nobody else closes it.
-    unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) }
+/// Accepts without waiting. `None` if nobody connects.
+pub(super) fn accept(listener: RawFd) -> Option<io::Result<TcpStream>> {
+    // SAFETY: a plain call; the peer's address isn't asked for.
+    let fd = unsafe { libc::accept4(listener, ptr::null_mut(), ptr::null_mut(), libc::SOCK_CLOEXEC) };
+    if fd < 0 {
+        return again(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and is given away: nobody else closes it.
+    Some(Ok(unsafe { TcpStream::from_raw_fd(fd) }))
 }
