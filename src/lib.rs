@@ -13,4 +13,5 @@ pub mod replica;
 pub mod rt;
 pub mod seam;
 pub mod shard;
+pub mod sim;
 pub mod wire;

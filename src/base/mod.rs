@@ -3,6 +3,7 @@
 pub mod error_code;
 pub mod ids;
 pub mod limits;
+pub mod mutant;
 pub mod random;
 
 pub use error_code::ErrorCode;

@@ -1,5 +1,6 @@
 //! What a topic's configuration means to its partitions' leaders.
 
+use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset};
 use crate::wire::batch::BatchMeta;
 
@@ -88,6 +89,7 @@ impl Rules {
     /// How far acknowledgements may go, given how far the log is appended, written and durable.
     pub(super) fn settled(&self, end: Offset, written: Offset, durable: Offset) -> Offset {
         match self.durability {
+            _ if planted(Mutant::AckBeforeFlush) => end,
             Durability::Durable => durable,
             Durability::Written => written,
             Durability::Accepted => end,

@@ -8,6 +8,7 @@ use super::partition::PartitionState;
 use super::storage::{Begun, FlushJob, StorageError, flush_all};
 use super::{Broker, FilesOf, Shard};
 use crate::base::TopicPartition;
+use crate::base::mutant::{Mutant, planted};
 use crate::replica::Event;
 use crate::seam::World;
 
@@ -35,6 +36,7 @@ impl<B: Broker> Shard<B> {
         self.metrics().flushed(jobs.len(), self.world().mono().saturating_sub(begun));
         match outcome {
             Ok(()) => self.settle(&keys, jobs),
+            Err(_) if planted(Mutant::IgnoreFlushError) => self.settle(&keys, jobs),
             Err(error) => self.fail_log_dir(&error),
         }
         true
@@ -60,7 +62,9 @@ impl<B: Broker> Shard<B> {
             }
         }
         // The end of the preparation that they wait for makes a flush due.
-        owner.dirty.extend(later);
+        if !planted(Mutant::ForgetDeferredFlush) {
+            owner.dirty.extend(later);
+        }
         (keys, jobs)
     }
 

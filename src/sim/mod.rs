@@ -1,1 +1,17 @@
-//! The `sim` layer; see `docs/ARCHITECTURE.md`.
+//! A broker on a simulated machine: a seed decides every order, delay and fault, so that a failing run can be run again.
+//!
+//! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is as
+//! forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the process,
+//! `client` speaks the protocol, `workload` is one run, `history` judges it.
+
+pub mod broker;
+pub mod client;
+pub mod disk;
+pub mod exec;
+pub mod history;
+pub mod net;
+mod producer;
+#[cfg(test)]
+mod tests;
+pub mod workload;
+pub mod world;

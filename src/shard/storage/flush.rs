@@ -4,6 +4,7 @@ use super::segment::SealedChunk;
 use super::{PartitionLog, StorageError};
 use crate::base::Offset;
 use crate::base::limits::SEGMENT_HEADER_BYTES;
+use crate::base::mutant::{Mutant, planted};
 use crate::log::segment::{SegmentHeader, block_ceil};
 use crate::seam::{File, Files, FlushScope, WriteBuf};
 use futures_lite::future::zip;
@@ -28,7 +29,7 @@ struct SegmentWrites<F: Files> {
 impl<F: Files> SegmentWrites<F> {
     /// Whether the file has to be flushed itself: it is new, grows or is cut.
     fn needs_own_sync(&self) -> bool {
-        self.end > self.extent || self.cut.is_some()
+        (self.end > self.extent || self.cut.is_some()) && !planted(Mutant::SharedFlushOfGrownFile)
     }
 
     async fn write(&mut self, files: &F) -> Result<bool, StorageError> {
@@ -160,7 +161,7 @@ pub async fn flush_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<
     if let Some(file) = shared.filter(|_| !any_own) {
         file.sync().await?;
     }
-    for dir in created {
+    for dir in created.into_iter().filter(|_| !planted(Mutant::NamelessSegment)) {
         files.sync_dir(&dir).await?;
     }
     Ok(())

@@ -3,12 +3,13 @@
 
 use super::{PartitionLog, StorageError};
 use crate::base::limits::SEGMENT_HEADER_BYTES;
+use crate::base::mutant::{Mutant, planted};
 use crate::base::{Offset, TopicPartition};
 use crate::log::segment::block_ceil;
 use crate::seam::{File, Files};
 
-/// Zeros kept ahead at first; three times what is there, up to the largest.
-const AHEAD_FIRST: u64 = 1 << 20;
+/// Zeros kept ahead at first; three times what is there, up to the largest. Small at first, for partitions are many.
+const AHEAD_FIRST: u64 = 64 << 10;
 const AHEAD_MAX: u64 = 64 << 20;
 /// Zeros of one job: a flush that meets a job under way waits for it.
 const JOB_MAX: u64 = 16 << 20;
@@ -27,10 +28,13 @@ impl<F: Files> PartitionLog<F> {
         let segment = self.segments.back().filter(|_| self.preparing.is_none())?;
         let file = segment.file.clone()?;
         // What was appended is left to its flush, which may be under way: zeros over it would be the end of it.
-        let from = segment.prepared_to().max(block_ceil(segment.end));
+        let mut from = segment.prepared_to().max(block_ceil(segment.end));
+        if planted(Mutant::ZerosOverFlush) {
+            from = segment.extent;
+        }
         let ahead = (segment.end * 3).next_power_of_two().clamp(AHEAD_FIRST, AHEAD_MAX);
         let to = block_ceil((from + ahead.min(JOB_MAX)).min(segment_bytes));
-        if segment.is_empty() || from - segment.end >= ahead / 2 || to <= from {
+        if segment.is_empty() || from.saturating_sub(segment.end) >= ahead / 2 || to <= from {
             return None;
         }
         self.preparing = Some(Preparing { base: segment.base, from });

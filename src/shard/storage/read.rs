@@ -6,6 +6,7 @@ use super::segment::Segment;
 use super::{PartitionLog, StorageError};
 use crate::base::Offset;
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
+use crate::base::mutant::{Mutant, planted};
 use crate::seam::{File, Files};
 use crate::wire::batch::BatchMeta;
 use bytes::Bytes;
@@ -150,7 +151,7 @@ impl<F: Files> Loader<F> {
             path: segment.path.clone(),
             slots: segment.slots.clone(),
             cache: cache.clone(),
-            end: segment.written,
+            end: if planted(Mutant::ReadUnwritten) { segment.end } else { segment.written },
         }
     }
 

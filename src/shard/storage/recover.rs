@@ -8,6 +8,7 @@ use super::cache::TailCache;
 use super::segment::Segment;
 use super::{LogConf, PartitionLog, StorageError};
 use crate::base::limits::{READ_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use crate::base::mutant::{Mutant, planted};
 use crate::base::{LeaderEpoch, Offset, TopicPartition};
 use crate::log::checkpoint::{Checkpoint, FILE_NAME};
 use crate::log::scan::{Scan, Stop};
@@ -182,7 +183,7 @@ impl<F: Files> Recovery<'_, F> {
             self.refuse_below(segment.next, segment.path.clone())?;
         }
         let torn = stop == Stop::Bad || size > block_ceil(segment.end);
-        if torn || is_last {
+        if (torn || is_last) && !planted(Mutant::KeepTornTail) {
             self.tidy_tail(&mut segment, &file).await?;
         }
         segment.written = segment.end;
@@ -211,7 +212,7 @@ impl<F: Files> Recovery<'_, F> {
                         segment.next = meta.last_offset() + 1;
                         used += meta.bytes;
                         self.state.epochs.assign(meta.leader_epoch, meta.base_offset);
-                        if meta.base_offset >= self.checkpoint.durable {
+                        if meta.base_offset >= self.checkpoint.durable && !planted(Mutant::ForgetProducers) {
                             self.state.producers.apply(&meta, meta.base_offset);
                         }
                     }

@@ -3,6 +3,7 @@
 use super::cache::{Slots, TailCache};
 use crate::base::Offset;
 use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use crate::base::mutant::{Mutant, planted};
 use crate::log::index::Index;
 use crate::log::segment::{block_ceil, block_floor};
 use crate::seam::{Files, SealedBuf, WriteBuf};
@@ -146,7 +147,9 @@ impl<F: Files> Segment<F> {
         let expected = (filled + expected).next_power_of_two().min(CHUNK_BYTES_MAX);
         let capacity = self.chunk_bytes.max(expected);
         let mut buf = files.alloc(capacity);
-        buf.bytes_mut()[..filled].copy_from_slice(&self.carry);
+        if !planted(Mutant::LoseCarry) {
+            buf.bytes_mut()[..filled].copy_from_slice(&self.carry);
+        }
         OpenChunk { position, buf, capacity, filled }
     }
 

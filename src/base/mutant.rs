@@ -1,0 +1,72 @@
+//! Planted faults: each undoes one rule that the broker's promises rest on. A test plants one at a time and expects the
+//! simulator to notice. Outside of tests nothing is ever planted, and the branches cost nothing.
+
+/// A rule that can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// Acknowledge and show what no flush has covered yet.
+    AckBeforeFlush,
+    /// Write zeros ahead from the durable extent on, over a flush that is under way.
+    ZerosOverFlush,
+    /// Let a flush that met zeros under way be forgotten.
+    ForgetDeferredFlush,
+    /// Cover files that grew by the flush of another file.
+    SharedFlushOfGrownFile,
+    /// Don't make a new segment's name durable.
+    NamelessSegment,
+    /// Leave what lies behind the last good batch as it is.
+    KeepTornTail,
+    /// Forget producers at recovery.
+    ForgetProducers,
+    /// Read from the file what no flush has written yet.
+    ReadUnwritten,
+    /// Begin the next chunk without the last bytes of the one before.
+    LoseCarry,
+    /// Answer metadata changes before the journal is flushed.
+    UnflushedJournal,
+    /// Take a flush that failed for one that succeeded.
+    IgnoreFlushError,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: &'static [Mutant] = &[
+        Mutant::AckBeforeFlush,
+        Mutant::ZerosOverFlush,
+        Mutant::ForgetDeferredFlush,
+        Mutant::SharedFlushOfGrownFile,
+        Mutant::NamelessSegment,
+        Mutant::KeepTornTail,
+        Mutant::ForgetProducers,
+        Mutant::ReadUnwritten,
+        Mutant::LoseCarry,
+        Mutant::UnflushedJournal,
+        Mutant::IgnoreFlushError,
+    ];
+}
+
+#[cfg(test)]
+std::thread_local! {
+    static PLANTED: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a fault on this thread, or none.
+#[cfg(test)]
+pub(crate) fn plant(mutant: Option<Mutant>) {
+    PLANTED.set(mutant);
+}
+
+/// Whether this fault is planted.
+#[cfg(test)]
+#[must_use]
+pub(crate) fn planted(mutant: Mutant) -> bool {
+    PLANTED.get() == Some(mutant)
+}
+
+/// Whether this fault is planted: never.
+#[cfg(not(test))]
+#[must_use]
+#[inline(always)]
+pub(crate) const fn planted(_mutant: Mutant) -> bool {
+    false
+}

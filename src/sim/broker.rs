@@ -1,0 +1,146 @@
+//! The simulated process: shards on one disk, started, killed and started again.
+
+use super::disk::{Disk, ROOT};
+use super::exec::{Exec, Group};
+use super::net::{BrokerEnd, ClientEnd, connect};
+use super::world::{SimMesh, World};
+use crate::api::NodeInfo;
+use crate::conf::BrokerConf;
+use crate::metrics::ShardMetrics;
+use crate::seam::FlushScope;
+use crate::shard::{Broker, Message, Setup, Shard};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Longest that a clean stop waits for requests in flight.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The simulated machine.
+pub struct SimBroker;
+
+impl Broker for SimBroker {
+    type World = World;
+    type Mesh = SimMesh<Message>;
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// kill -9: what the device has stays.
+    Kill,
+    /// The power fails: what isn't flushed is gone, in part or as a whole.
+    PowerCut,
+    /// The disk fails first; then kill -9.
+    DiskError,
+    /// SIGTERM.
+    Stop,
+}
+
+/// One node: its disk, and the process that runs now.
+pub struct Node {
+    exec: Exec,
+    disk: Disk,
+    conf: Rc<BrokerConf>,
+    shards: u16,
+    lives: Cell<u32>,
+    running: RefCell<Vec<Shard<SimBroker>>>,
+    connections: RefCell<Vec<ClientEnd>>,
+}
+
+impl Node {
+    /// A node whose disk is empty and whose process doesn't run.
+    #[must_use]
+    pub fn new(exec: &Exec, conf: BrokerConf, shards: u16) -> Rc<Self> {
+        let scope = if exec.chance(50) { FlushScope::Device } else { FlushScope::File };
+        Rc::new(Node {
+            exec: exec.clone(),
+            disk: Disk::new(exec.clone(), scope),
+            conf: Rc::new(conf),
+            shards,
+            lives: Cell::new(0),
+            running: RefCell::default(),
+            connections: RefCell::default(),
+        })
+    }
+
+    /// Starts the process and waits until it serves.
+    pub async fn start(&self) {
+        self.lives.set(self.lives.get() + 1);
+        let group = Group(self.lives.get());
+        let shards: Vec<Shard<SimBroker>> = SimMesh::of(&self.exec, self.shards)
+            .into_iter()
+            .map(|mesh| {
+                let world = World { exec: self.exec.clone(), group, disk: self.disk.clone() };
+                self.shard(world, mesh)
+            })
+            .collect();
+        // Shard 0 last: it sends the metadata to shards that listen.
+        for shard in shards.iter().rev() {
+            shard.start().await.expect("the metadata can be read");
+        }
+        for shard in &shards {
+            shard.ready().await;
+        }
+        *self.running.borrow_mut() = shards;
+    }
+
+    fn shard(&self, world: World, mesh: SimMesh<Message>) -> Shard<SimBroker> {
+        Shard::new(Setup {
+            world,
+            mesh,
+            conf: self.conf.clone(),
+            node: NodeInfo {
+                id: 1,
+                host: "simulated".into(),
+                port: 9092,
+                rack: None,
+                log_dir: "data".into(),
+                space: Cell::new((-1, -1)),
+            },
+            data_dir: PathBuf::from(ROOT),
+            cluster_id: "simulated".to_owned(),
+            metrics: Rc::new(ShardMetrics::default()),
+        })
+    }
+
+    /// Opens a connection to some shard; `None` while no process serves.
+    #[must_use]
+    pub fn connect(&self) -> Option<ClientEnd> {
+        let running = self.running.borrow();
+        let count = running.len() as u64;
+        let index = (count > 0).then(|| self.exec.below(count))?;
+        let shard = &running[usize::try_from(index).expect("a shard's number")];
+        let (client, broker): (ClientEnd, BrokerEnd) = connect(&self.exec);
+        self.exec.spawn(Group(self.lives.get()), shard.clone().serve(broker));
+        self.connections.borrow_mut().push(client.clone());
+        Some(client)
+    }
+
+    /// Ends the process.
+    pub async fn end(&self, how: End) {
+        match how {
+            End::DiskError => {
+                self.disk.fail_after(self.exec.below(20));
+                self.exec.sleep(self.exec.micros(0, 30_000)).await;
+            }
+            End::Stop => self.stop().await,
+            End::Kill | End::PowerCut => {}
+        }
+        self.running.borrow_mut().clear();
+        self.exec.kill(Group(self.lives.get()));
+        self.connections.borrow_mut().drain(..).for_each(|connection| connection.close());
+        match how {
+            End::PowerCut => self.disk.cut_power(),
+            _ => self.disk.end_process(),
+        }
+    }
+
+    async fn stop(&self) {
+        let shards = std::mem::take(&mut *self.running.borrow_mut());
+        for shard in shards {
+            assert!(shard.close(PATIENCE).await, "a stop in good order leaves nothing unwritten");
+        }
+    }
+}

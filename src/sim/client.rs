@@ -1,0 +1,102 @@
+//! A client of the simulated broker: typed requests over one connection.
+
+use super::exec::Exec;
+use super::net::ClientEnd;
+use crate::wire::generated::SCHEMAS;
+use crate::wire::{Decode, Encode, Reader, Writer};
+use bytes::{Bytes, BytesMut};
+use futures_lite::future::or;
+use std::cell::Cell;
+use std::time::Duration;
+
+/// How long a client waits for an answer before it gives the connection up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A key and the version that the simulated clients use.
+#[derive(Clone, Copy, Debug)]
+pub struct Call(pub i16, pub i16);
+
+/// Produce, by topic name.
+pub const PRODUCE: Call = Call(0, 12);
+/// Fetch, by topic name.
+pub const FETCH: Call = Call(1, 12);
+/// `CreateTopics`.
+pub const CREATE_TOPICS: Call = Call(19, 7);
+/// `InitProducerId`.
+pub const INIT_PRODUCER_ID: Call = Call(22, 4);
+
+impl Call {
+    fn is_flexible(self) -> bool {
+        SCHEMAS.iter().any(|schema| schema.key == self.0 && self.1 >= schema.flexible_from)
+    }
+}
+
+/// A connection with its requests numbered.
+pub struct Client {
+    exec: Exec,
+    end: ClientEnd,
+    next: Cell<i32>,
+    answered: Cell<i32>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.end.close();
+    }
+}
+
+impl Client {
+    /// Speaks over a connection.
+    #[must_use]
+    pub fn new(exec: &Exec, end: ClientEnd) -> Self {
+        Client { exec: exec.clone(), end, next: Cell::new(0), answered: Cell::new(0) }
+    }
+
+    /// Sends a request; its answer comes after those of the requests before it.
+    ///
+    /// # Panics
+    /// The request can't be written in its version: the simulator's own mistake.
+    pub fn send(&self, call: Call, request: &impl Encode) {
+        let mut writer = Writer::new();
+        let Call(key, version) = call;
+        writer.i32(0);
+        writer.i16(key);
+        writer.i16(version);
+        writer.i32(self.next.replace(self.next.get() + 1));
+        writer.nullable_string(Some("sim"), false);
+        if call.is_flexible() {
+            writer.no_tagged_fields();
+        }
+        request.encode(&mut writer, version).expect("a request that its version can carry");
+        let pieces = writer.into_frame();
+        let whole: BytesMut = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.end.send(whole.freeze().slice(4..));
+    }
+
+    /// The answer to the oldest request that has none; `None` if the connection is over.
+    ///
+    /// # Panics
+    /// The answer is out of order or can't be read, or none comes: the broker broke a promise.
+    pub async fn answer<T: Decode>(&self, call: Call) -> Option<T> {
+        let silent = async {
+            self.exec.sleep(PATIENCE).await;
+            panic!("no answer to {call:?} for {PATIENCE:?} on a connection that lives");
+        };
+        let frame: Bytes = or(self.end.receive(), silent).await?;
+        let mut reader = Reader::new(frame);
+        let correlation = reader.i32().expect("an answer has a header");
+        assert_eq!(correlation, self.answered.replace(correlation + 1), "answers come in request order");
+        if call.is_flexible() {
+            reader.skip_tagged_fields().expect("an answer has a header");
+        }
+        let answer = T::decode(&mut reader, call.1).expect("an answer that its version allows");
+        assert_eq!(reader.remaining(), 0, "nothing follows an answer");
+        Some(answer)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub async fn call<T: Decode>(&self, call: Call, request: &impl Encode) -> Option<T> {
+        self.send(call, request);
+        self.answer(call).await
+    }
+}

@@ -1,0 +1,82 @@
+//! What clients were promised, and whether the log keeps it.
+
+use crate::base::Offset;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What clients know of one partition.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Values by who sent them: producer, and a number that rises with each value it sends.
+    sent: BTreeSet<(u32, u64)>,
+    acknowledged: BTreeMap<Offset, (u32, u64)>,
+    seen: BTreeMap<Offset, (u32, u64)>,
+}
+
+/// A record's value: its producer and number, then filling.
+#[must_use]
+pub fn value(producer: u32, number: u64, filling: usize) -> Vec<u8> {
+    let mut value = Vec::with_capacity(12 + filling);
+    value.extend(producer.to_be_bytes());
+    value.extend(number.to_be_bytes());
+    value.extend((0..filling).map(|i| u8::try_from((number as usize + i) % 251).expect("below 251")));
+    value
+}
+
+fn parse(bytes: &[u8]) -> (u32, u64) {
+    let producer = u32::from_be_bytes(*bytes.first_chunk().expect("a value has its producer"));
+    let number = u64::from_be_bytes(*bytes[4..].first_chunk().expect("a value has its number"));
+    assert_eq!(bytes, value(producer, number, bytes.len() - 12), "a value is as it was sent");
+    (producer, number)
+}
+
+impl History {
+    /// A value is about to be sent.
+    pub fn sends(&mut self, producer: u32, number: u64) {
+        assert!(self.sent.insert((producer, number)), "values are sent once");
+    }
+
+    /// A value was acknowledged at an offset.
+    pub fn acknowledge(&mut self, offset: Offset, producer: u32, number: u64) {
+        let before = self.acknowledged.insert(offset, (producer, number));
+        assert!(
+            before.is_none_or(|before| before == (producer, number)),
+            "offset {offset} was given to two records"
+        );
+    }
+
+    /// A consumer read a record.
+    pub fn sees(&mut self, offset: Offset, bytes: &[u8]) {
+        let record = parse(bytes);
+        assert!(self.sent.contains(&record), "offset {offset} holds a record that nobody sent");
+        let before = self.seen.insert(offset, record);
+        assert!(before.is_none_or(|before| before == record), "offset {offset} changed under its readers");
+    }
+
+    /// Records acknowledged so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// Judges the log as it is in the end: its end offset, all of it having been read through `sees`.
+    ///
+    /// # Panics
+    /// A promise is broken.
+    pub fn judge(&self, end: Offset) {
+        for (index, offset) in self.seen.keys().enumerate() {
+            assert_eq!(Offset::try_from(index), Ok(*offset), "offsets follow each other from 0");
+        }
+        assert_eq!(Offset::try_from(self.seen.len()), Ok(end), "no record that was seen is gone");
+        for (offset, record) in &self.acknowledged {
+            assert_eq!(self.seen.get(offset), Some(record), "acknowledged at {offset}, but not there");
+        }
+        let mut last: BTreeMap<u32, u64> = BTreeMap::new();
+        for (offset, (producer, number)) in &self.seen {
+            let before = last.insert(*producer, *number);
+            assert!(
+                before.is_none_or(|before| before < *number),
+                "producer {producer}: {number} at {offset} after {before:?}: twice or out of order"
+            );
+        }
+    }
+}

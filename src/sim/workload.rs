@@ -1,0 +1,258 @@
+//! One run: clients produce and consume while the broker is killed, loses its power and starts again.
+
+use super::broker::{End, Node};
+use super::client::{CREATE_TOPICS, Client, FETCH};
+use super::exec::{Exec, Group};
+use super::history::History;
+use super::producer::Producer;
+use crate::base::Offset;
+use crate::conf::{BrokerConf, Layers, Source};
+use crate::wire::batch::{records, walk};
+use crate::wire::generated::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
+use crate::wire::generated::create_topics_response::CreateTopicsResponse;
+use crate::wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use crate::wire::generated::fetch_response::{FetchResponse, PartitionData};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The group of clients: no process of theirs ever ends.
+pub(super) const CLIENTS: Group = Group(0);
+
+/// Steps after which a run counts as hanging.
+const STEPS_MAX: u64 = 3_000_000;
+
+/// A topic's index and a partition of it.
+pub type Place = (u32, i32);
+
+/// What all clients of a run share.
+pub struct Run {
+    /// The executor.
+    pub exec: Exec,
+    /// The broker.
+    pub node: Rc<Node>,
+    /// What they know, by partition.
+    pub histories: RefCell<BTreeMap<Place, History>>,
+    /// Producers send no new records any more.
+    pub ending: Cell<bool>,
+    /// Clients that still have something to do.
+    pub busy: Cell<u32>,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Hash over all its steps.
+    pub trace: u64,
+    /// Steps.
+    pub steps: u64,
+    /// Records that were acknowledged.
+    pub acknowledged: usize,
+}
+
+/// The name of the topic with this index.
+#[must_use]
+pub fn topic_name(topic: u32) -> String {
+    format!("topic-{topic}")
+}
+
+/// Runs one seed.
+///
+/// # Panics
+/// The broker broke a promise, or hangs.
+#[must_use]
+pub fn run(seed: u64) -> Outcome {
+    let exec = Exec::new(seed);
+    let mut layers = Layers::default();
+    // Small enough that readers meet the disk.
+    layers.set("memory.bytes", &(64 << 10 << exec.below(8)).to_string(), Source::Flag("the run".to_owned()));
+    let conf = BrokerConf::check(layers, 4 << 30).expect("the settings are valid");
+    let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
+    let node = Node::new(&exec, conf, shards);
+    let run = Rc::new(Run {
+        exec: exec.clone(),
+        node,
+        histories: RefCell::default(),
+        ending: Cell::new(false),
+        busy: Cell::new(0),
+    });
+    exec.run(run.clone().live(), STEPS_MAX);
+    let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
+    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged }
+}
+
+impl Run {
+    async fn live(self: Rc<Self>) {
+        let exec = &self.exec;
+        self.node.start().await;
+        let topics = 1 + u32::try_from(exec.below(3)).expect("small");
+        for topic in 0..topics {
+            self.create_topic(topic).await;
+        }
+        let places: Vec<Place> = self.histories.borrow().keys().copied().collect();
+        for id in 0..1 + u32::try_from(exec.below(4)).expect("small") {
+            self.spawn(Producer::new(self.clone(), id, &places).run());
+        }
+        for place in &places {
+            if exec.chance(40) {
+                self.spawn(self.clone().consume(*place));
+            }
+        }
+        for _ in 0..1 + exec.below(4) {
+            exec.sleep(exec.micros(0, 60_000)).await;
+            self.crash().await;
+        }
+        exec.sleep(exec.micros(0, 20_000)).await;
+        self.ending.set(true);
+        while self.busy.get() > 0 {
+            exec.sleep(Duration::from_millis(5)).await;
+        }
+        self.crash().await;
+        for place in places {
+            self.judge(place).await;
+        }
+    }
+
+    fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        self.busy.set(self.busy.get() + 1);
+        let run = self.clone();
+        self.exec.spawn(CLIENTS, async move {
+            task.await;
+            run.busy.set(run.busy.get() - 1);
+        });
+    }
+
+    async fn crash(&self) {
+        let how = match self.exec.below(10) {
+            0..4 => End::PowerCut,
+            4..7 => End::Kill,
+            7..9 => End::Stop,
+            _ => End::DiskError,
+        };
+        tracing::info!(at = ?self.exec.now(), ?how, "the process ends");
+        self.node.end(how).await;
+        self.exec.sleep(self.exec.micros(0, 5_000)).await;
+        self.node.start().await;
+    }
+
+    /// A connection, as soon as there is one.
+    pub async fn client(&self) -> Client {
+        loop {
+            if let Some(end) = self.node.connect() {
+                return Client::new(&self.exec, end);
+            }
+            self.exec.sleep(self.exec.micros(100, 2000)).await;
+        }
+    }
+
+    async fn create_topic(&self, topic: u32) {
+        let partitions = 1 + i32::try_from(self.exec.below(4)).expect("small");
+        let setting = |name: &str, value: u64| CreatableTopicConfig {
+            name: name.into(),
+            value: Some(value.to_string().into()),
+        };
+        let wanted = CreatableTopic {
+            name: topic_name(topic).into(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs: vec![setting("segment.ms", 1 << self.exec.below(14)), setting("segment.bytes", 1 << 20)],
+            ..CreatableTopic::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![wanted], timeout_ms: 10_000, validate_only: false };
+        loop {
+            let client = self.client().await;
+            let answer: Option<CreateTopicsResponse> = client.call(CREATE_TOPICS, &request).await;
+            // 36: it was created by the try before, whose answer got lost.
+            match answer.map(|answer| answer.topics[0].error_code) {
+                Some(0 | 36) => break,
+                Some(error) => panic!("the topic isn't created: error {error}"),
+                None => {}
+            }
+        }
+        let mut histories = self.histories.borrow_mut();
+        histories.extend((0..partitions).map(|partition| ((topic, partition), History::default())));
+    }
+
+    /// Reads from the beginning as records come, over crashes.
+    async fn consume(self: Rc<Self>, place: Place) {
+        let mut position = 0;
+        while !self.ending.get() {
+            let client = self.client().await;
+            while !self.ending.get() {
+                let Some(answer) = self.fetch(&client, place, position).await else { break };
+                position = self.take(place, position, &answer);
+            }
+            self.exec.sleep(self.exec.micros(0, 3000)).await;
+        }
+    }
+
+    async fn fetch(&self, client: &Client, place: Place, position: Offset) -> Option<PartitionData> {
+        let bytes = 1 << (4 + self.exec.below(16));
+        let request = FetchRequest {
+            replica_id: -1,
+            max_wait_ms: i32::try_from(self.exec.below(20)).expect("small"),
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            session_epoch: -1,
+            topics: vec![FetchTopic {
+                topic: topic_name(place.0).into(),
+                partitions: vec![FetchPartition {
+                    partition: place.1,
+                    current_leader_epoch: -1,
+                    fetch_offset: position,
+                    last_fetched_epoch: -1,
+                    partition_max_bytes: bytes,
+                    ..FetchPartition::default()
+                }],
+                ..FetchTopic::default()
+            }],
+            ..FetchRequest::default()
+        };
+        let answer: FetchResponse = client.call(FETCH, &request).await?;
+        answer.responses.into_iter().next()?.partitions.into_iter().next()
+    }
+
+    /// Notes what a fetch brought; returns where the next one begins.
+    fn take(&self, place: Place, position: Offset, data: &PartitionData) -> Offset {
+        // The topic may not be known yet (3), the disk may have failed (56); an offset that was read once is never
+        // out of range, and nothing is ever damaged.
+        assert!(matches!(data.error_code, 0 | 3 | 6 | 56), "fetch at {position}: error {}", data.error_code);
+        let whole: Vec<u8> =
+            data.records.iter().flat_map(|records| records.0.iter().flatten().copied()).collect();
+        let mut next = position;
+        let mut histories = self.histories.borrow_mut();
+        let history = histories.get_mut(&place).expect("every partition has a history");
+        for (at, meta) in walk(&whole) {
+            assert!(meta.crc_fits(&whole[at..at + meta.bytes]), "a batch is whole");
+            assert!(meta.base_offset <= next || next == position, "batches follow each other");
+            for record in records(&whole[at..at + meta.bytes]).expect("a batch that can be read") {
+                if record.offset >= position {
+                    assert_eq!(record.offset, next, "no record is left out");
+                    assert!(
+                        record.offset < data.high_watermark,
+                        "nothing beyond the high watermark is shown"
+                    );
+                    history.sees(record.offset, &record.value.expect("every record has a value"));
+                    next = record.offset + 1;
+                }
+            }
+        }
+        next
+    }
+
+    async fn judge(&self, place: Place) {
+        let client = self.client().await;
+        let mut position = 0;
+        loop {
+            let data = self.fetch(&client, place, position).await.expect("nothing crashes any more");
+            position = self.take(place, position, &data);
+            if data.error_code == 0 && position >= data.high_watermark {
+                break;
+            }
+        }
+        self.histories.borrow()[&place].judge(position);
+    }
+}
