@@ -16,6 +16,8 @@ pub enum Mutant {
     NamelessSegment,
     /// Leave what lies behind the last good batch as it is.
     KeepTornTail,
+    /// Take for durable what recovery finds in a file.
+    TrustUnflushed,
     /// Forget producers at recovery.
     ForgetProducers,
     /// Read from the file what no flush has written yet.
@@ -37,6 +39,7 @@ impl Mutant {
         Mutant::SharedFlushOfGrownFile,
         Mutant::NamelessSegment,
         Mutant::KeepTornTail,
+        Mutant::TrustUnflushed,
         Mutant::ForgetProducers,
         Mutant::ReadUnwritten,
         Mutant::LoseCarry,

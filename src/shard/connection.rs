@@ -157,10 +157,16 @@ impl<B: Broker> Shard<B> {
                 .until(|| connection.in_flight() < PIPELINE_MAX || connection.is_closing())
                 .await;
             self.produce_room().await;
+            self.mesh_room().await;
             let frame = match reader.next(bytes_max, idle).await {
                 Ok(frame) => frame,
                 Err(error) => return Some(error),
             };
+            if self.is_draining() {
+                // Whoever sent it sends it again, to the next process; what came before is still answered.
+                connection.changed.until(|| connection.in_flight() == 0 || connection.is_closing()).await;
+                return None;
+            }
             if connection.is_closing() {
                 return None;
             }

@@ -104,7 +104,7 @@ impl<B: Broker> Shard<B> {
             if shard == self.this() {
                 self.install(snapshot.clone());
             } else {
-                self.send_surely(shard, Message::Install(snapshot.clone()));
+                self.send(shard, Message::Install(snapshot.clone()));
             }
         }
         self.world().spawn(self.clone().coordinator_task());
@@ -235,7 +235,7 @@ impl<B: Broker> Shard<B> {
             if shard == self.this() {
                 self.apply(change, records.clone());
             } else {
-                self.send_surely(shard, Message::Apply { change, records: records.clone() });
+                self.send(shard, Message::Apply { change, records: records.clone() });
             }
         }
     }
@@ -244,7 +244,7 @@ impl<B: Broker> Shard<B> {
         if from.shard == self.this() {
             self.take_outcomes(from.set, outcomes);
         } else {
-            self.send_surely(from.shard, Message::Outcomes { set: from.set, outcomes });
+            self.send(from.shard, Message::Outcomes { set: from.set, outcomes });
         }
     }
 
@@ -276,7 +276,7 @@ impl<B: Broker> Shard<B> {
             if shard == self.this() {
                 self.begin_serving();
             } else {
-                self.send_surely(shard, Message::Serve);
+                self.send(shard, Message::Serve);
             }
         }
     }

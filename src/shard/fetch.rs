@@ -4,7 +4,7 @@ use super::connection::Ticket;
 use super::message::{Message, ReadBudget};
 use super::{Broker, Shard};
 use crate::api::{FetchPlan, FetchThen};
-use crate::base::{ErrorCode, ShardId, TopicPartition};
+use crate::base::{ShardId, TopicPartition};
 use crate::cluster::owner_shard;
 use crate::replica::Watcher;
 use crate::replica::call::{ReadOp, ReadReply};
@@ -108,13 +108,8 @@ impl<B: Broker> Shard<B> {
         for (shard, reads) in by_owner {
             if shard == self.this() {
                 self.answer_reads(watcher, round, budget, reads);
-            } else if let Err(Message::Read { reads, .. }) =
-                self.send(shard, Message::Read { watcher, round, budget, reads })
-            {
-                let failed = |(index, ..): &(u32, TopicPartition, ReadOp)| {
-                    (*index, ReadReply::failed(ErrorCode::NotLeaderOrFollower))
-                };
-                self.take_reads(set, round, reads.iter().map(failed).collect());
+            } else {
+                self.send(shard, Message::Read { watcher, round, budget, reads });
             }
         }
     }
@@ -223,7 +218,7 @@ impl<B: Broker> Shard<B> {
             if shard == self.this() {
                 self.unwatch(watcher, &partitions);
             } else {
-                self.send_surely(shard, Message::Unwatch { watcher, partitions });
+                self.send(shard, Message::Unwatch { watcher, partitions });
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::base::TopicPartition;
 use crate::base::mutant::{Mutant, planted};
 use crate::replica::Event;
 use crate::seam::World;
+use futures_lite::future::or;
+use std::time::Duration;
 
 type Jobs<B> = (Vec<TopicPartition>, Vec<FlushJob<FilesOf<B>>>);
 
@@ -25,10 +27,13 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Flushes what is dirty now; false if nothing was.
-    pub(super) async fn flush_once(&self) -> bool {
+    /// Flushes what is dirty now; false if nothing was. Called by `flush_task` alone: a second flush at the same time
+    /// could write the same block.
+    async fn flush_once(&self) -> bool {
         let (keys, mut jobs) = self.take_dirty();
+        self.0.flushing.set(!jobs.is_empty());
         if jobs.is_empty() {
+            self.produce_done().notify();
             return false;
         }
         let begun = self.world().mono();
@@ -40,6 +45,21 @@ impl<B: Broker> Shard<B> {
             Err(error) => self.fail_log_dir(&error),
         }
         true
+    }
+
+    /// Waits until everything that was appended is flushed, at most so long; false if it isn't.
+    pub(super) async fn flush_all_appended(&self, patience: Duration) -> bool {
+        self.flush_due().notify();
+        let clean = || !self.0.flushing.get() && self.owner().borrow().dirty.is_empty();
+        let flushed = async {
+            self.produce_done().until(clean).await;
+            true
+        };
+        or(flushed, async {
+            self.world().sleep(patience).await;
+            false
+        })
+        .await
     }
 
     fn take_dirty(&self) -> Jobs<B> {

@@ -18,7 +18,7 @@ impl<B: Broker> Shard<B> {
 
     fn handle(&self, message: Message) {
         match message {
-            Message::Calls { from, calls } => self.answer_calls(from, calls),
+            Message::Calls(calls) => self.answer_calls(calls),
             Message::Replies(replies) => self.take_replies(replies),
             Message::Read { watcher, round, budget, reads } => {
                 self.answer_reads(watcher, round, budget, reads)

@@ -13,6 +13,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// A stopping shard waits for its last flush at least this long.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Where a shard is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Stage {
@@ -70,11 +73,14 @@ impl<B: Broker> Shard<B> {
             overflow: RefCell::default(),
             changes: RefCell::default(),
             changes_due: Notify::default(),
+            followed: Cell::default(),
             flush_due: Notify::default(),
+            flushing: Cell::default(),
             prepare_due: Notify::default(),
             retention_due: Notify::default(),
             timers_due: Notify::default(),
             produce_done: Notify::default(),
+            mesh_room: Notify::default(),
             coordinator_due: Notify::default(),
             lifecycle: Notify::default(),
             stage: Cell::default(),
@@ -110,6 +116,11 @@ impl<B: Broker> Shard<B> {
         self.set_stage(Stage::Serving);
     }
 
+    /// Whether new requests are turned away.
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.stage.get() >= Stage::Draining
+    }
+
     fn set_stage(&self, stage: Stage) {
         assert!(self.0.stage.get() <= stage, "a shard's life goes one way");
         self.0.stage.set(stage);
@@ -124,8 +135,8 @@ impl<B: Broker> Shard<B> {
         while self.world().mono() < until && !self.is_idle() {
             self.world().sleep(Duration::from_millis(5)).await;
         }
-        while self.flush_once().await {}
-        let clean = self.close_partitions().await;
+        let clean =
+            self.flush_all_appended(patience.max(FLUSH_PATIENCE)).await && self.close_partitions().await;
         self.set_stage(Stage::Closed);
         clean
     }

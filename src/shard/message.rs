@@ -11,12 +11,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Message {
     /// Questions to partitions that the receiver owns.
-    Calls {
-        /// Call set on the asking shard.
-        from: Origin,
-        /// Index within the set, and the call.
-        calls: Vec<(u32, PartitionCall)>,
-    },
+    Calls(Calls),
     /// Answers to calls, for any sets of the receiver.
     Replies(Vec<(Waiter, PartitionReply)>),
     /// Reads for one fetch.
@@ -83,6 +78,17 @@ pub enum Message {
     },
     /// Every shard is ready: accept clients.
     Serve,
+}
+
+/// Questions of one request to partitions of one shard.
+#[derive(Debug)]
+pub struct Calls {
+    /// Call set on the asking shard.
+    pub from: Origin,
+    /// Records of the metadata that the asking shard had seen: it may know a partition that the owner doesn't yet.
+    pub seen: u64,
+    /// Index within the set, and the call.
+    pub calls: Vec<(u32, PartitionCall)>,
 }
 
 /// A set of questions on the shard that asked them.

@@ -80,13 +80,18 @@ struct Inner<B: Broker> {
     /// Metadata changes that wait for their turn.
     changes: RefCell<VecDeque<view::Change>>,
     changes_due: Notify,
+    /// Records of the metadata that this shard's partitions follow; the view may be ahead while one is being opened.
+    followed: Cell<u64>,
     /// Messages that the mesh had no room for, in order, by receiver.
     overflow: RefCell<BTreeMap<ShardId, VecDeque<Message>>>,
     flush_due: Notify,
+    /// A flush is under way.
+    flushing: Cell<bool>,
     prepare_due: Notify,
     retention_due: Notify,
     timers_due: Notify,
     produce_done: Notify,
+    mesh_room: Notify,
     coordinator_due: Notify,
     lifecycle: Notify,
     stage: Cell<lifecycle::Stage>,
@@ -169,21 +174,21 @@ impl<B: Broker> Shard<B> {
         })
     }
 
-    /// Sends a message that the caller can refuse to send.
-    pub(super) fn send(&self, to: ShardId, message: Message) -> Result<(), Message> {
-        if self.0.overflow.borrow().contains_key(&to) {
-            return Err(message);
-        }
-        self.0.mesh.send(to, message)
-    }
-
-    /// Sends a message that must arrive: what the mesh has no room for waits here. Bounded by the requests in flight,
-    /// since only answers and metadata travel so.
-    pub(super) fn send_surely(&self, to: ShardId, message: Message) {
-        if let Err(message) = self.send(to, message) {
-            self.0.overflow.borrow_mut().entry(to).or_default().push_back(message);
+    /// Sends a message. What the mesh has no room for waits here, in order: to refuse one request of a pipeline and
+    /// take the next would break an idempotent producer's sequence. Bounded, since connections read no further request
+    /// while anything waits (`mesh_room`).
+    pub(super) fn send(&self, to: ShardId, message: Message) {
+        let mut overflow = self.0.overflow.borrow_mut();
+        let refused = if overflow.contains_key(&to) { Err(message) } else { self.0.mesh.send(to, message) };
+        if let Err(message) = refused {
+            overflow.entry(to).or_default().push_back(message);
             self.timers_due().notify();
         }
+    }
+
+    /// Waits until the mesh has taken all messages.
+    pub(super) async fn mesh_room(&self) {
+        self.0.mesh_room.until(|| self.0.overflow.borrow().is_empty()).await;
     }
 
     /// Tries again to send what the mesh had no room for; true if something still waits.
@@ -198,6 +203,9 @@ impl<B: Broker> Shard<B> {
             }
             !queue.is_empty()
         });
+        if overflow.is_empty() {
+            self.0.mesh_room.notify();
+        }
         !overflow.is_empty()
     }
 

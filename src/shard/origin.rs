@@ -2,7 +2,7 @@
 //! come back in any order and resume the plan.
 
 use super::connection::Ticket;
-use super::message::{Message, Origin};
+use super::message::{Calls, Message, Origin};
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
 use crate::base::{ErrorCode, ShardId};
@@ -79,13 +79,14 @@ impl<B: Broker> Shard<B> {
             pending.calls.insert(set, CallSet { ticket, then, replies, missing });
             set
         };
+        let seen = self.0.view.borrow().applied();
         for (shard, calls) in self.by_owner(calls) {
             let from = Origin { shard: self.this(), set };
+            let calls = Calls { from, seen, calls };
             if shard == self.this() {
-                self.answer_calls(from, calls);
-            } else if let Err(Message::Calls { calls, .. }) = self.send(shard, Message::Calls { from, calls })
-            {
-                self.refuse_calls(set, &calls);
+                self.answer_calls(calls);
+            } else {
+                self.send(shard, Message::Calls(calls));
             }
         }
     }
@@ -97,15 +98,6 @@ impl<B: Broker> Shard<B> {
             by_owner.entry(shard).or_default().push((index, call));
         }
         by_owner
-    }
-
-    /// The way to another shard is full: its calls are answered with what clients retry.
-    fn refuse_calls(&self, set: u64, calls: &[(u32, PartitionCall)]) {
-        let replies = calls.iter().map(|(index, call)| {
-            let waiter = Waiter { shard: self.this(), set, index: *index };
-            (waiter, failed_reply(&call.op, ErrorCode::NotLeaderOrFollower))
-        });
-        self.take_replies(replies.collect());
     }
 
     /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
@@ -138,10 +130,8 @@ impl<B: Broker> Shard<B> {
         let from = Origin { shard: self.this(), set };
         if self.this() == COORDINATOR {
             self.take_proposal(from, commands);
-        } else if self.send(COORDINATOR, Message::Propose { from, commands }).is_err()
-            && let Some((ticket, _)) = self.origin().borrow_mut().proposals.remove(&set)
-        {
-            ticket.close("the coordinator's queue is full");
+        } else {
+            self.send(COORDINATOR, Message::Propose { from, commands });
         }
     }
 

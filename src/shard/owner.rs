@@ -1,6 +1,6 @@
 //! Calls to partitions that this shard owns: step the machine, perform its effects.
 
-use super::message::{Message, Origin};
+use super::message::{Calls, Message};
 use super::origin::failed_reply;
 use super::partition::{Partition, PartitionState};
 use super::storage::Patch;
@@ -17,12 +17,19 @@ pub(super) struct Owner<B: Broker> {
     pub(super) partitions: BTreeMap<TopicPartition, Partition<FilesOf<B>>>,
     /// Those with appended bytes that no flush has taken yet.
     pub(super) dirty: BTreeSet<TopicPartition>,
+    /// Calls that came before their partitions.
+    early: Vec<Calls>,
     effects: Effects,
 }
 
 impl<B: Broker> Default for Owner<B> {
     fn default() -> Self {
-        Owner { partitions: BTreeMap::new(), dirty: BTreeSet::new(), effects: Effects::default() }
+        Owner {
+            partitions: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            early: Vec::new(),
+            effects: Effects::default(),
+        }
     }
 }
 
@@ -89,21 +96,47 @@ impl<B: Broker> Owner<B> {
 }
 
 impl<B: Broker> Shard<B> {
-    /// Answers calls to partitions of this shard, now or when their time comes.
-    pub(super) fn answer_calls(&self, from: Origin, calls: Vec<(u32, PartitionCall)>) {
+    /// Answers calls to partitions of this shard, now or when their time comes. Calls to a partition that the asking
+    /// shard knows of and this one not yet wait until it does: to refuse the first of a new partition's batches and
+    /// take the next would break the producer's sequence.
+    pub(super) fn answer_calls(&self, Calls { from, seen, calls }: Calls) {
         let now_ms = self.world().wall_ms();
+        let behind = seen > self.0.followed.get();
         let mut outbox = Outbox::default();
+        let mut early = Vec::new();
         {
             let mut owner = self.owner().borrow_mut();
             for (index, call) in calls {
+                if behind && !owner.partitions.contains_key(&call.partition) {
+                    early.push((index, call));
+                    continue;
+                }
                 let waiter = Waiter { shard: from.shard, set: from.set, index };
                 self.answer_call(&mut owner, waiter, call, now_ms, &mut outbox);
             }
             if !owner.dirty.is_empty() {
                 self.flush_due().notify();
             }
+            if !early.is_empty() {
+                owner.early.push(Calls { from, seen, calls: early });
+            }
         }
         self.deliver(outbox);
+    }
+
+    /// Answers calls that came before their partitions.
+    pub(super) fn answer_early_calls(&self) {
+        let early = std::mem::take(&mut self.owner().borrow_mut().early);
+        early.into_iter().for_each(|calls| self.answer_calls(calls));
+    }
+
+    /// Why a partition isn't here: nobody knows it, or it couldn't be opened.
+    pub(super) fn absence(&self, key: TopicPartition) -> ErrorCode {
+        let view = self.0.view.borrow();
+        let count = view.topic_by_id(key.topic).map_or(0, |topic| topic.partitions.len());
+        let known = usize::try_from(key.partition.0).is_ok_and(|index| index < count);
+        let opened = self.0.followed.get() == view.applied();
+        if known && opened { ErrorCode::KafkaStorageError } else { ErrorCode::UnknownTopicOrPartition }
     }
 
     fn answer_call(
@@ -115,7 +148,7 @@ impl<B: Broker> Shard<B> {
         outbox: &mut Outbox,
     ) {
         let error = match owner.partitions.get(&key).map(|partition| partition.state) {
-            None => ErrorCode::UnknownTopicOrPartition,
+            None => self.absence(key),
             Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
             Some(PartitionState::Online) => ErrorCode::None,
         };
@@ -149,14 +182,14 @@ impl<B: Broker> Shard<B> {
             if shard == self.this() {
                 self.take_replies(replies);
             } else {
-                self.send_surely(shard, Message::Replies(replies));
+                self.send(shard, Message::Replies(replies));
             }
         }
         for Watcher { shard, set } in outbox.wakes {
             if shard == self.this() {
                 self.wake_fetch(set);
             } else {
-                self.send_surely(shard, Message::Wake { set });
+                self.send(shard, Message::Wake { set });
             }
         }
     }

@@ -1,14 +1,14 @@
 //! Reads of partitions that this shard owns: from the tail cache at once, from the disk in a task of their own.
 
 use super::message::{Message, ReadBudget};
-use super::owner::{Outbox, Owner};
-use super::partition::PartitionState;
+use super::owner::Outbox;
+use super::partition::{Partition, PartitionState};
 use super::storage::{ReadPlan, StorageError};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{ErrorCode, Offset, TopicPartition};
 use crate::replica::call::{ReadOp, ReadReply};
 use crate::replica::{Event, Watcher};
-use crate::seam::World;
+use crate::seam::{Files, World};
 
 /// One read that was decided: the answer without its records, and where they are.
 struct Read<B: Broker> {
@@ -68,7 +68,10 @@ impl<B: Broker> Shard<B> {
         for (index, key, mut op) in reads {
             op.first_whole = first;
             op.max_bytes = op.max_bytes.min(room);
-            let (reply, plan, bytes) = owner.plan_read(key, &op);
+            let (reply, plan, bytes) = match owner.partitions.get(&key) {
+                Some(partition) => plan_read(partition, &op),
+                None => (ReadReply::failed(self.absence(key)), None, 0),
+            };
             first &= bytes == 0;
             room = room.saturating_sub(bytes);
             if reply.error.is_ok() {
@@ -115,7 +118,7 @@ impl<B: Broker> Shard<B> {
             }
             self.take_reads(set, round.round, replies);
         } else {
-            self.send_surely(shard, Message::ReadDone { set, round: round.round, replies });
+            self.send(shard, Message::ReadDone { set, round: round.round, replies });
             if watch {
                 self.watch_quietly(round.watcher, watched);
             }
@@ -144,30 +147,21 @@ impl<B: Broker> Shard<B> {
     }
 }
 
-impl<B: Broker> Owner<B> {
-    /// Decides one read: the answer without records, the plan for them, and about how many bytes they are.
-    fn plan_read(
-        &self,
-        key: TopicPartition,
-        op: &ReadOp,
-    ) -> (ReadReply, Option<ReadPlan<FilesOf<B>>>, usize) {
-        let Some(partition) = self.partitions.get(&key) else {
-            return (ReadReply::failed(ErrorCode::UnknownTopicOrPartition), None, 0);
-        };
-        if partition.state == PartitionState::Offline {
-            return (ReadReply::failed(ErrorCode::KafkaStorageError), None, 0);
-        }
-        let bounds = match partition.leader.read_bounds(op) {
-            Ok(bounds) => bounds,
-            Err(reply) => return (reply, None, 0),
-        };
-        let mut reply = partition.leader.read_reply(op.read_committed);
-        if bounds.from >= bounds.upto || (op.max_bytes == 0 && !op.first_whole) {
-            return (reply, None, 0);
-        }
-        let plan = partition.log.plan_read(bounds.from, bounds.upto, op.max_bytes, op.first_whole);
-        let bytes = plan.bytes();
-        reply.cut = plan.next_offset() < bounds.upto;
-        (reply, Some(plan), bytes)
+/// Decides one read: the answer without records, the plan for them, and about how many bytes they are.
+fn plan_read<F: Files>(partition: &Partition<F>, op: &ReadOp) -> (ReadReply, Option<ReadPlan<F>>, usize) {
+    if partition.state == PartitionState::Offline {
+        return (ReadReply::failed(ErrorCode::KafkaStorageError), None, 0);
     }
+    let bounds = match partition.leader.read_bounds(op) {
+        Ok(bounds) => bounds,
+        Err(reply) => return (reply, None, 0),
+    };
+    let mut reply = partition.leader.read_reply(op.read_committed);
+    if bounds.from >= bounds.upto || (op.max_bytes == 0 && !op.first_whole) {
+        return (reply, None, 0);
+    }
+    let plan = partition.log.plan_read(bounds.from, bounds.upto, op.max_bytes, op.first_whole);
+    let bytes = plan.bytes();
+    reply.cut = plan.next_offset() < bounds.upto;
+    (reply, Some(plan), bytes)
 }

@@ -56,11 +56,13 @@ impl<B: Broker> Shard<B> {
                     Change::Install(snapshot) => self.install_now(&snapshot).await,
                     Change::Apply(number, records) => self.apply_now(number, &records).await,
                 };
+                self.0.followed.set(self.0.view.borrow().applied());
+                self.answer_early_calls();
                 let applied = Message::Applied { shard: self.this(), change: number };
                 if self.this() == COORDINATOR {
                     self.applied(self.this(), number);
                 } else {
-                    self.send_surely(COORDINATOR, applied);
+                    self.send(COORDINATOR, applied);
                 }
             }
         }

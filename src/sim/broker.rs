@@ -1,6 +1,6 @@
 //! The simulated process: shards on one disk, started, killed and started again.
 
-use super::disk::{Disk, ROOT};
+use super::disk::{Disk, ROOT, Trouble};
 use super::exec::{Exec, Group};
 use super::net::{BrokerEnd, ClientEnd, connect};
 use super::world::{SimMesh, World};
@@ -122,10 +122,15 @@ impl Node {
     pub async fn end(&self, how: End) {
         match how {
             End::DiskError => {
-                self.disk.fail_after(self.exec.below(20));
+                self.disk.trouble_after(self.exec.below(20), Trouble::Fails);
                 self.exec.sleep(self.exec.micros(0, 30_000)).await;
             }
             End::Stop => self.stop().await,
+            // Half of them come right after some operation of the disk, which is where they hurt.
+            End::Kill | End::PowerCut if self.exec.chance(50) => {
+                self.disk.trouble_after(self.exec.below(30), Trouble::Hangs);
+                self.exec.sleep(self.exec.micros(5_000, 10_000)).await;
+            }
             End::Kill | End::PowerCut => {}
         }
         self.running.borrow_mut().clear();

@@ -7,6 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Seeds of one `cargo test`.
 const SEEDS: u64 = 500;
 
+/// Seeds within which every planted fault must be noticed.
+const MUTANT_SEEDS: u64 = 3000;
+
 fn seeds_that_failed() -> impl Iterator<Item = u64> {
     let lines = include_str!("../../tests/seeds.txt").lines();
     lines
@@ -14,13 +17,26 @@ fn seeds_that_failed() -> impl Iterator<Item = u64> {
         .filter_map(|line| line.split_whitespace().next()?.parse().ok())
 }
 
+/// A number that a person gave.
+fn asked(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a person names the seed")]
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// Runs one seed with its story told: `RINGLOG_SEED=7 cargo test --lib sim::tests::one_seed -- --nocapture`.
 #[test]
 fn one_seed() {
-    #[expect(clippy::disallowed_methods, reason = "a person names the seed")]
-    if let Some(seed) = std::env::var("RINGLOG_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    if let Some(seed) = asked("RINGLOG_SEED") {
         tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).without_time().init();
         println!("{:?}", run(seed));
+    }
+}
+
+/// Runs as many further seeds: `RINGLOG_SEEDS=10000 cargo test --release --lib sim::tests::more_seeds -- --nocapture`.
+#[test]
+fn more_seeds() {
+    for seed in (SEEDS..SEEDS + asked("RINGLOG_SEEDS").unwrap_or(0)).inspect(|seed| println!("seed {seed}")) {
+        let _ = run(seed);
     }
 }
 
@@ -41,10 +57,10 @@ fn a_seed_is_a_run_and_another_seed_another() {
     assert!(first.windows(2).all(|pair| pair[0].trace != pair[1].trace));
 }
 
-/// The first of `SEEDS` that notices the fault.
+/// The first seed that notices the fault.
 fn caught(mutant: Mutant) -> Option<u64> {
     plant(Some(mutant));
-    let found = (0..SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
+    let found = (0..MUTANT_SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
     plant(None);
     found
 }

@@ -154,11 +154,13 @@ impl Run {
             name: name.into(),
             value: Some(value.to_string().into()),
         };
+        // Many topics roll all the time: much can go wrong between two segments.
+        let segment_ms = 1 << if self.exec.chance(40) { 0 } else { self.exec.below(14) };
         let wanted = CreatableTopic {
             name: topic_name(topic).into(),
             num_partitions: partitions,
             replication_factor: 1,
-            configs: vec![setting("segment.ms", 1 << self.exec.below(14)), setting("segment.bytes", 1 << 20)],
+            configs: vec![setting("segment.ms", segment_ms), setting("segment.bytes", 1 << 20)],
             ..CreatableTopic::default()
         };
         let request = CreateTopicsRequest { topics: vec![wanted], timeout_ms: 10_000, validate_only: false };

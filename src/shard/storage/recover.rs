@@ -122,8 +122,8 @@ impl<F: Files> Recovery<'_, F> {
         bases: Vec<Offset>,
         now_ms: i64,
     ) -> Result<VecDeque<Segment<F>>, StorageError> {
-        let mut segments = VecDeque::new();
-        let (Some(&first), Some(&last)) = (bases.first(), bases.last()) else {
+        let mut segments: VecDeque<Segment<F>> = VecDeque::new();
+        let Some(&first) = bases.first() else {
             // Nothing was ever flushed, or everything was deleted: go on where the checkpoint says.
             let next = self.checkpoint.durable.max(self.checkpoint.log_start);
             self.scan.next_offset = next;
@@ -137,13 +137,12 @@ impl<F: Files> Recovery<'_, F> {
                 // A segment is missing, or one that was rolled to before its predecessor was durable is here.
                 self.refuse_below(base, Segment::<F>::new(self.dir, base, now_ms).path)?;
             }
-            match self.segment(base, base == last, now_ms).await? {
-                Some(segment) => segments.push_back(segment),
-                None => break,
-            }
+            segments.extend(self.segment(base, now_ms).await?);
         }
-        if segments.is_empty() {
-            segments.push_back(Segment::new(self.dir, self.scan.next_offset, now_ms));
+        match segments.back_mut() {
+            // Only now it is known which segment takes the appends: those after it may have had no place in the log.
+            Some(active) => self.tidy_tail(active).await?,
+            None => segments.push_back(Segment::new(self.dir, self.scan.next_offset, now_ms)),
         }
         Ok(segments)
     }
@@ -157,12 +156,7 @@ impl<F: Files> Recovery<'_, F> {
     }
 
     /// Scans one segment; `None` if it has no place in the log and was removed.
-    async fn segment(
-        &mut self,
-        base: Offset,
-        is_last: bool,
-        now_ms: i64,
-    ) -> Result<Option<Segment<F>>, StorageError> {
+    async fn segment(&mut self, base: Offset, now_ms: i64) -> Result<Option<Segment<F>>, StorageError> {
         let mut segment = Segment::new(self.dir, base, now_ms);
         let file = self.files.open(&segment.path).await?;
         let header = SegmentHeader::decode(&file.read(0, SEGMENT_HEADER_BYTES).await?);
@@ -182,13 +176,15 @@ impl<F: Files> Recovery<'_, F> {
         if stop == Stop::Bad {
             self.refuse_below(segment.next, segment.path.clone())?;
         }
-        let torn = stop == Stop::Bad || size > block_ceil(segment.end);
-        if (torn || is_last) && !planted(Mutant::KeepTornTail) {
-            self.tidy_tail(&mut segment, &file).await?;
-        }
         segment.written = segment.end;
         segment.extent = block_ceil(segment.end);
-        segment.file = Some(file);
+        segment.file = Some(file.clone());
+        if stop == Stop::Bad || size > segment.extent {
+            self.tidy_tail(&mut segment).await?;
+        } else if segment.next > self.checkpoint.durable && !planted(Mutant::TrustUnflushed) {
+            // Written by a process that ended before its flush did: in the file, and not yet durable.
+            file.sync().await?;
+        }
         Ok(Some(segment))
     }
 
@@ -231,7 +227,10 @@ impl<F: Files> Recovery<'_, F> {
 
     /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old batch that
     /// is still valid must not come back to life behind a new one.
-    async fn tidy_tail(&self, segment: &mut Segment<F>, file: &F::File) -> Result<(), StorageError> {
+    async fn tidy_tail(&self, segment: &mut Segment<F>) -> Result<(), StorageError> {
+        let Some(file) = segment.file.as_ref().filter(|_| !planted(Mutant::KeepTornTail)) else {
+            return Ok(());
+        };
         let block = block_floor(segment.end);
         let kept = usize::try_from(segment.end - block).expect("less than a block");
         file.truncate(block_ceil(segment.end)).await?;

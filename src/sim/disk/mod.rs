@@ -24,8 +24,17 @@ struct Shared {
     exec: Exec,
     state: RefCell<State>,
     scope: FlushScope,
-    /// Operations that still succeed before one fails with EIO.
-    fails_after: Cell<u64>,
+    /// What happens after how many more operations.
+    trouble: Cell<Option<(u64, Trouble)>>,
+}
+
+/// What befalls all operations from some moment on, until the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// They fail with EIO.
+    Fails,
+    /// They never end.
+    Hangs,
 }
 
 /// The disk. Outlives the processes that use it; a clone is the same disk.
@@ -39,36 +48,39 @@ impl Disk {
         let mut state = State::default();
         state.change(NameChange::Dir(PathBuf::from(ROOT)));
         state.settle_names(u64::MAX);
-        Disk(Rc::new(Shared { exec, state: RefCell::new(state), scope, fails_after: Cell::new(u64::MAX) }))
+        Disk(Rc::new(Shared { exec, state: RefCell::new(state), scope, trouble: Cell::new(None) }))
     }
 
     /// The process that used it ends.
     pub fn end_process(&self) {
         self.0.state.borrow_mut().end_process(&self.0.exec);
-        self.0.fails_after.set(u64::MAX);
+        self.0.trouble.set(None);
     }
 
     /// The machine loses its power.
     pub fn cut_power(&self) {
         self.0.state.borrow_mut().cut_power(&self.0.exec);
-        self.0.fails_after.set(u64::MAX);
+        self.0.trouble.set(None);
     }
 
-    /// After this many more operations every write and flush fails until the process ends.
-    pub fn fail_after(&self, operations: u64) {
-        self.0.fails_after.set(operations);
+    /// After this many more writes, flushes and changes of names the disk gets into trouble.
+    pub fn trouble_after(&self, operations: u64, trouble: Trouble) {
+        self.0.trouble.set(Some((operations, trouble)));
     }
 
     async fn work(&self, operation: &'static str, path: &Path, bytes: usize) -> Result<(), IoError> {
         let exec = &self.0.exec;
         exec.note(bytes as u64);
         exec.sleep(exec.micros(5, 40 + bytes as u64 / 500)).await;
-        let left = self.0.fails_after.get();
-        if left == 0 {
-            return Err(IoError::Failed { operation, path: path.to_owned(), code: EIO });
+        match self.0.trouble.get() {
+            None => Ok(()),
+            Some((0, Trouble::Fails)) => Err(IoError::Failed { operation, path: path.to_owned(), code: EIO }),
+            Some((0, Trouble::Hangs)) => std::future::pending().await,
+            Some((left, trouble)) => {
+                self.0.trouble.set(Some((left - 1, trouble)));
+                Ok(())
+            }
         }
-        self.0.fails_after.set(if left == u64::MAX { left } else { left - 1 });
-        Ok(())
     }
 
     fn inode(&self, path: &Path) -> Result<InodeId, IoError> {
