@@ -1,8 +1,9 @@
-//! A broker on a simulated machine: a seed decides every order, delay and fault, so that a failing run can be run again.
+//! A broker on a simulated machine: a seed decides every order, delay and fault, so that a failing run can be run
+//! again.
 //!
-//! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is as
-//! forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the process,
-//! `client` speaks the protocol, `workload` is one run, `history` judges it.
+//! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is
+//! as forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
+//! process, `client` speaks the protocol, `workload` is one run, `history` judges it.
 #![cfg(any(test, debug_assertions))]
 
 pub mod broker;
