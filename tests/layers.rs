@@ -60,6 +60,7 @@ const EVERYTHING: &[&str] = &[
 const OUTSIDE: &[Layer] = &[
     layer("glommio", &["rt"]),
     layer("libc", &["rt"]),
+    layer("mimalloc", &["bin"]),
     layer("socket2", &["rt"]),
     layer("std::fs", &["rt", "load", "boot", "bin"]),
     layer("std::thread", &["rt", "load", "boot", "bin"]),

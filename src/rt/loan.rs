@@ -1,26 +1,25 @@
 //! Loans: memory that belongs to one shard, read by others.
 //!
 //! glommio's direct-I/O buffers are `!Send`: their reference counts aren't atomic and they must be freed on the shard
-//! that made them. A loan lets any shard read such memory without a copy: the reader gets a `Bytes` over a pointer, a
-//! length and a token; the owner keeps the memory until the token is back. The owner looks for tokens that are back
-//! when it lets go of a buffer and on its tick (`Ledger::sweep`), so memory comes home at most a tick late and is
-//! never freed by another thread.
+//! that made them. A loan lets any shard read such memory without a copy: the reader gets a `Bytes` over a pointer and
+//! a length; the owner keeps the memory until the last reader is gone. That reader sends the loan's number home; the
+//! owner looks for numbers that came back when it lends or lets go of memory and on its tick (`Ledger::sweep`), so
+//! memory comes home at most a tick late, is never freed by another thread, and costs nothing while it is lent.
 //!
 //! This is the only module that makes such a `Bytes`; its `unsafe` rests on three facts: nobody writes to lent memory
 //! (a `Keep` is sealed), the memory doesn't move when its handle does (both kinds of `Keep` own heap memory), and a
-//! `Ledger` never drops a `Keep` whose token is still out: at the end of a shard it leaks them instead.
+//! `Ledger` never drops a `Keep` whose number is still out: at the end of a shard it leaks them instead.
 #![expect(unsafe_code, reason = "lends memory of !Send owners to other shards; see the module's three facts")]
 
 use super::files::BufPool;
 use bytes::Bytes;
 use glommio::io::{DmaBuffer, ReadResult};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// Loans that one sweep looks at: bounds the work of one tick.
-const SWEEP_MAX: usize = 2048;
+/// Loans that one sweep takes back: bounds the work of one tick.
+const SWEEP_MAX: usize = 4096;
 
 /// Shard-owned memory that nobody writes to any more.
 pub(super) enum Keep {
@@ -39,59 +38,56 @@ impl Keep {
     }
 }
 
-/// What a reader holds. The token's reference count tells the owner when the last reader is gone.
+/// What the readers of one loan share. Dropped by the last of them, on its own thread.
 struct Loan {
     start: *const u8,
     len: usize,
-    _token: Arc<()>,
+    number: usize,
+    home: Sender<usize>,
 }
 
-// SAFETY: the memory is readable from any thread, isn't written while lent, and dropping a `Loan` only decrements the
-// token's atomic count: the memory itself is freed by its owner alone.
+// SAFETY: the memory is readable from any thread, isn't written while lent, and dropping a `Loan` only sends a number:
+// the memory itself is freed by its owner alone.
 unsafe impl Send for Loan {}
 
 impl AsRef<[u8]> for Loan {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: `Lender` keeps the memory alive, in place and unwritten until the token is unique again, and this
-        // loan holds a count of the token.
+        // SAFETY: the ledger keeps the memory alive, in place and unwritten until this loan's number is back, which
+        // its drop sends.
         unsafe { std::slice::from_raw_parts(self.start, self.len) }
     }
 }
 
-/// Memory of this shard together with the token of its loans.
-struct Lent {
-    keep: Keep,
-    token: Arc<()>,
-}
-
-impl Lent {
-    fn new(keep: Keep) -> Self {
-        Lent { keep, token: Arc::new(()) }
-    }
-
-    fn loan(&self) -> Bytes {
-        let bytes = self.keep.bytes();
-        Bytes::from_owner(Loan { start: bytes.as_ptr(), len: bytes.len(), _token: Arc::clone(&self.token) })
-    }
-
-    /// Whether every loan is back. `get_mut` has the acquire ordering that makes the readers' last reads happen
-    /// before what follows; a plain load of the count would not.
-    fn is_back(&mut self) -> bool {
-        Arc::get_mut(&mut self.token).is_some()
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // The channel orders the readers' last reads before what the owner does next. Its other end is gone only when
+        // the shard is, and then the memory was leaked.
+        let _ = self.home.send(self.number);
     }
 }
 
-/// The memory that one shard has lent and no longer uses itself.
+/// The memory that one shard has lent, by the loans' numbers.
 pub(super) struct Ledger {
-    lent: RefCell<VecDeque<Lent>>,
+    lent: RefCell<Vec<Option<Keep>>>,
+    free: RefCell<Vec<usize>>,
     lent_bytes: Cell<usize>,
+    returned: Receiver<usize>,
+    home: Sender<usize>,
     pool: BufPool,
 }
 
 impl Ledger {
     /// A ledger whose returned write buffers go to `pool`.
     pub(super) fn new(pool: BufPool) -> Rc<Self> {
-        Rc::new(Ledger { lent: RefCell::new(VecDeque::new()), lent_bytes: Cell::new(0), pool })
+        let (home, returned) = channel();
+        Rc::new(Ledger {
+            lent: RefCell::new(Vec::new()),
+            free: RefCell::new(Vec::new()),
+            lent_bytes: Cell::new(0),
+            returned,
+            home,
+            pool,
+        })
     }
 
     /// Where returned write buffers wait for their next use.
@@ -99,43 +95,45 @@ impl Ledger {
         &self.pool
     }
 
-    /// Bytes that only readers hold, as of the last sweep.
+    /// Bytes that are lent, as of the last sweep.
     pub(super) fn lent_bytes(&self) -> usize {
         self.lent_bytes.get()
     }
 
-    /// Lends memory of which the shard itself keeps no handle.
+    /// Lends memory. What is returned is the loan's first reader.
     pub(super) fn lend(&self, keep: Keep) -> Bytes {
-        let lent = Lent::new(keep);
-        let loan = lent.loan();
-        self.push(lent);
-        loan
+        self.take_back(2);
+        let (start, len) = (keep.bytes().as_ptr(), keep.bytes().len());
+        let mut lent = self.lent.borrow_mut();
+        let number = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            lent.push(None);
+            lent.len() - 1
+        });
+        assert!(lent[number].is_none(), "a number stands for one loan at a time");
+        lent[number] = Some(keep);
+        self.lent_bytes.set(self.lent_bytes.get() + len);
+        Bytes::from_owner(Loan { start, len, number, home: self.home.clone() })
     }
 
-    /// Frees what has come back, at most `SWEEP_MAX` entries a call, the oldest first.
+    /// Frees what has come back.
     pub(super) fn sweep(&self) {
-        let mut lent = self.lent.borrow_mut();
-        for _ in 0..lent.len().min(SWEEP_MAX) {
-            let Some(mut entry) = lent.pop_front() else { break };
-            if entry.is_back() {
-                self.lent_bytes.set(self.lent_bytes.get() - entry.keep.bytes().len());
-                self.free(entry.keep);
-            } else {
-                lent.push_back(entry);
-            }
+        self.take_back(SWEEP_MAX);
+    }
+
+    fn take_back(&self, most: usize) {
+        for number in self.returned.try_iter().take(most) {
+            let keep = self.lent.borrow_mut()[number].take().expect("a loan comes back once");
+            self.free.borrow_mut().push(number);
+            self.lent_bytes.set(self.lent_bytes.get() - keep.bytes().len());
+            self.release(keep);
         }
     }
 
-    fn push(&self, entry: Lent) {
-        self.lent_bytes.set(self.lent_bytes.get() + entry.keep.bytes().len());
-        self.lent.borrow_mut().push_back(entry);
-    }
-
-    fn free(&self, keep: Keep) {
+    fn release(&self, keep: Keep) {
         if let Keep::Buffer(buffer) = keep
             && let Ok(buffer) = Rc::try_unwrap(buffer)
         {
-            // A write in flight holds a count of its own; then the ring frees the memory when the write completes.
+            // A write in flight and the shard's own handle hold counts of their own; the last one frees the memory.
             self.pool.put(buffer);
         }
     }
@@ -143,70 +141,39 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        for mut entry in self.lent.get_mut().drain(..) {
-            if !entry.is_back() {
-                std::mem::forget(entry.keep);
-            }
-        }
+        self.take_back(usize::MAX);
+        self.lent.get_mut().drain(..).for_each(std::mem::forget);
     }
 }
 
-/// A shard's own handle on memory that it lends: the memory lives until this handle and all loans are gone.
+/// A shard's own handle on a sealed buffer: the memory lives until this handle, its loan and all writes are gone.
 pub(super) struct Lender {
-    entry: Option<Lent>,
+    buffer: Option<Rc<DmaBuffer>>,
     whole: OnceCell<Bytes>,
     ledger: Rc<Ledger>,
 }
 
 impl Lender {
-    pub(super) fn new(keep: Keep, ledger: Rc<Ledger>) -> Self {
-        Lender { entry: Some(Lent::new(keep)), whole: OnceCell::new(), ledger }
-    }
-
-    fn entry(&self) -> &Lent {
-        self.entry.as_ref().expect("only drop takes the entry")
+    pub(super) fn new(buffer: DmaBuffer, ledger: Rc<Ledger>) -> Self {
+        Lender { buffer: Some(Rc::new(buffer)), whole: OnceCell::new(), ledger }
     }
 
     /// The memory, for this shard.
-    pub(super) fn keep(&self) -> &Keep {
-        &self.entry().keep
-    }
-
-    /// Bytes of the memory.
-    pub(super) fn len(&self) -> usize {
-        self.entry().keep.bytes().len()
+    pub(super) fn buffer(&self) -> &Rc<DmaBuffer> {
+        self.buffer.as_ref().expect("only drop takes the buffer")
     }
 
     /// The whole memory as a loan. The loan is made once; what readers get are slices of it, one atomic increment each.
     pub(super) fn whole(&self) -> &Bytes {
-        self.whole.get_or_init(|| self.entry().loan())
+        self.whole.get_or_init(|| self.ledger.lend(Keep::Buffer(Rc::clone(self.buffer()))))
     }
 }
 
 impl Drop for Lender {
     fn drop(&mut self) {
-        let mut entry = self.entry.take().expect("drop runs once");
         drop(self.whole.take());
-        if entry.is_back() {
-            self.ledger.free(entry.keep);
-        } else {
-            self.ledger.push(entry);
-        }
-        self.ledger.sweep_some();
-    }
-}
-
-impl Ledger {
-    /// A few entries on every release, so that a busy shard needn't wait for its tick.
-    fn sweep_some(&self) {
-        for _ in 0..2 {
-            let Some(mut entry) = self.lent.borrow_mut().pop_front() else { return };
-            if entry.is_back() {
-                self.lent_bytes.set(self.lent_bytes.get() - entry.keep.bytes().len());
-                self.free(entry.keep);
-            } else {
-                self.lent.borrow_mut().push_back(entry);
-            }
-        }
+        self.ledger.take_back(2);
+        let buffer = self.buffer.take().expect("drop runs once");
+        self.ledger.release(Keep::Buffer(buffer));
     }
 }

@@ -55,7 +55,9 @@ impl<B: Broker> Shard<B> {
             while let Some((key, job)) = self.next_preparation() {
                 match job.run().await {
                     Ok(done) => {
-                        if let Some(partition) = self.owner().borrow_mut().partitions.get_mut(&key) {
+                        let mut owner = self.owner().borrow_mut();
+                        owner.growing.insert(key);
+                        if let Some(partition) = owner.partitions.get_mut(&key) {
                             partition.log.prepared(done);
                         }
                     }
@@ -75,7 +77,13 @@ impl<B: Broker> Shard<B> {
 
     fn next_preparation(&self) -> Option<(TopicPartition, super::storage::PrepareJob<super::FilesOf<B>>)> {
         let mut owner = self.owner().borrow_mut();
-        owner.partitions.iter_mut().find_map(|(key, partition)| Some((*key, partition.log.prepare_next()?)))
+        while let Some(key) = owner.growing.pop_first() {
+            let Some(partition) = owner.partitions.get_mut(&key) else { continue };
+            if let Some(job) = partition.log.prepare_next() {
+                return Some((key, job));
+            }
+        }
+        None
     }
 
     /// Deletes segments that time, size or DeleteRecords let go.

@@ -1,7 +1,7 @@
 //! Aligned memory: filled by one owner, then sealed, written and read at the same time.
 
 use crate::base::limits::BLOCK_BYTES;
-use crate::rt::loan::{Keep, Ledger, Lender};
+use crate::rt::loan::{Ledger, Lender};
 use crate::seam::{SealedBuf, WriteBuf};
 use bytes::Bytes;
 use glommio::io::DmaBuffer;
@@ -35,7 +35,7 @@ impl WriteBuf for DirectBuf {
         if len < self.buffer.len() {
             self.buffer.trim_to_size(len);
         }
-        SealedDirectBuf { lender: Rc::new(Lender::new(Keep::Buffer(Rc::new(self.buffer)), self.ledger)) }
+        SealedDirectBuf { lender: Rc::new(Lender::new(self.buffer, self.ledger)) }
     }
 }
 
@@ -48,16 +48,13 @@ pub struct SealedDirectBuf {
 impl SealedDirectBuf {
     /// What the ring writes from; it holds a count of its own while the write is in flight.
     pub(super) fn buffer(&self) -> Rc<DmaBuffer> {
-        match self.lender.keep() {
-            Keep::Buffer(buffer) => Rc::clone(buffer),
-            Keep::Read(_) => unreachable!("a sealed buffer is made from a write buffer"),
-        }
+        Rc::clone(self.lender.buffer())
     }
 }
 
 impl SealedBuf for SealedDirectBuf {
     fn len(&self) -> usize {
-        self.lender.len()
+        self.lender.buffer().len()
     }
 
     fn is_empty(&self) -> bool {
