@@ -59,6 +59,7 @@ const EVERYTHING: &[&str] = &[
 /// Crates and parts of `std` that only some layers may name. Every dependency has a row.
 const OUTSIDE: &[Layer] = &[
     layer("glommio", &["rt"]),
+    layer("io_uring", &["rt"]),
     layer("libc", &["rt"]),
     layer("mimalloc", &["bin"]),
     layer("socket2", &["rt"]),
