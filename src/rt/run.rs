@@ -28,7 +28,7 @@ const RING_DEPTH: usize = 256;
 const PREEMPT: Duration = Duration::from_millis(100);
 
 /// How often the starting thread looks for signals while the shards run.
-const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
+const SIGNAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a shard tells the starting thread.
 enum News {

@@ -11,6 +11,7 @@
 mod arrivals;
 mod budget;
 mod buffers;
+mod connect;
 mod listen;
 mod reader;
 mod stream;

@@ -116,6 +116,19 @@ impl SocketStream {
     }
 }
 
+impl SocketStream {
+    /// Waits until a connection that was begun is there or has failed; true if that took too long.
+    pub(super) async fn wait_connected(&self, deadline: Duration) -> bool {
+        self.socket.wait_writable(deadline).await;
+        self.socket.watch.expired()
+    }
+
+    /// The descriptor, for options that need no waiting.
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        &self.socket.socket
+    }
+}
+
 impl Stream for SocketStream {
     type Reader = SocketReader;
     type Writer = SocketWriter;
