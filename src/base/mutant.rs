@@ -18,6 +18,8 @@ pub enum Mutant {
     KeepTornTail,
     /// Take for durable what recovery finds in a file.
     TrustUnflushed,
+    /// Let a checkpoint tell of producers' batches that may yet be lost.
+    SnapshotAhead,
     /// Forget producers at recovery.
     ForgetProducers,
     /// Read from the file what no flush has written yet.
@@ -40,6 +42,7 @@ impl Mutant {
         Mutant::NamelessSegment,
         Mutant::KeepTornTail,
         Mutant::TrustUnflushed,
+        Mutant::SnapshotAhead,
         Mutant::ForgetProducers,
         Mutant::ReadUnwritten,
         Mutant::LoseCarry,

@@ -1,5 +1,5 @@
-//! What a partition writes down besides its segments, so that a restart needn't guess: log start, how far it was
-//! durable, and the producers and epochs up to there.
+//! What a partition writes down besides its segments, so that a restart needn't guess nor read everything: log start,
+//! how far it was durable, and what the log was up to there: segments, producers, epochs.
 
 use super::epochs::EpochCache;
 use super::producers::ProducerStates;
@@ -10,7 +10,22 @@ use bytes::Bytes;
 
 /// The file's name within the partition's folder.
 pub const FILE_NAME: &str = "checkpoint";
-const MAGIC: i64 = 0x5249_4e47_434b_5031;
+const MAGIC: i64 = 0x5249_4e47_434b_5032;
+
+/// What was known of a segment's durable part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFacts {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset after its last durable record.
+    pub next_offset: Offset,
+    /// Position after its last durable batch.
+    pub end: u64,
+    /// Largest timestamp in it; `i64::MIN` if it is empty.
+    pub largest_timestamp: i64,
+    /// When it was made, in ms.
+    pub created_ms: i64,
+}
 
 /// A partition's checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +38,18 @@ pub struct Checkpoint {
     pub producers: ProducerStates,
     /// Leader epochs, as of `durable`.
     pub epochs: EpochCache,
+    /// Segments below `durable`, oldest first.
+    pub segments: Vec<SegmentFacts>,
 }
 
 impl Checkpoint {
+    /// What is known of the segment that begins at an offset.
+    #[must_use]
+    pub fn segment(&self, base_offset: Offset) -> Option<&SegmentFacts> {
+        let index = self.segments.binary_search_by_key(&base_offset, |facts| facts.base_offset).ok()?;
+        Some(&self.segments[index])
+    }
+
     /// The file's content, padded to whole blocks.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -38,6 +62,14 @@ impl Checkpoint {
             w.i64(*start);
         }
         self.producers.encode(&mut w);
+        w.array_len(Some(self.segments.len()), true);
+        for segment in &self.segments {
+            w.i64(segment.base_offset);
+            w.i64(segment.next_offset);
+            w.i64(segment.end.cast_signed());
+            w.i64(segment.largest_timestamp);
+            w.i64(segment.created_ms);
+        }
         let body = w.into_pieces().concat();
         let mut file = MAGIC.to_be_bytes().to_vec();
         file.extend_from_slice(&u32::try_from(body.len()).expect("a checkpoint is small").to_be_bytes());
@@ -67,6 +99,15 @@ impl Checkpoint {
             checkpoint.epochs.assign(LeaderEpoch(r.i32()?), r.i64()?);
         }
         checkpoint.producers = ProducerStates::decode(&mut r)?;
+        for _ in 0..r.array_len(true)?.ok_or(DecodeError::Length)? {
+            checkpoint.segments.push(SegmentFacts {
+                base_offset: r.i64()?,
+                next_offset: r.i64()?,
+                end: r.i64()?.cast_unsigned(),
+                largest_timestamp: r.i64()?,
+                created_ms: r.i64()?,
+            });
+        }
         r.finish()?;
         Ok(checkpoint)
     }
@@ -80,6 +121,14 @@ mod tests {
     fn checkpoints_round_trip_and_no_damage_passes() {
         let mut checkpoint = Checkpoint { log_start: 3, durable: 9, ..Checkpoint::default() };
         checkpoint.epochs.assign(LeaderEpoch(1), 3);
+        let facts = SegmentFacts {
+            base_offset: 3,
+            next_offset: 9,
+            end: 5000,
+            largest_timestamp: i64::MIN,
+            created_ms: 7,
+        };
+        checkpoint.segments.push(facts);
         let file = checkpoint.encode();
         assert_eq!(Checkpoint::decode(file.clone().into()), Ok(checkpoint));
         for byte in 0..40 {

@@ -1,4 +1,5 @@
-//! A sparse index of one segment: from offsets and timestamps to positions. Rebuilt by recovery, never read from disk.
+//! A sparse index of one segment: from offsets and timestamps to positions. Never read from disk: it comes from the
+//! batches themselves, as they are appended, scanned, or read for the first time after a restart.
 
 use crate::base::Offset;
 use crate::wire::batch::BatchMeta;
@@ -10,49 +11,112 @@ const INTERVAL_BYTES: u64 = 4096;
 struct Entry {
     offset: Offset,
     position: u64,
-    /// Largest timestamp of all batches before this one.
-    largest_before: i64,
-}
-
-/// The index of one segment.
-#[derive(Clone, Debug)]
-pub struct Index {
-    entries: Vec<Entry>,
+    /// Largest timestamp from here to the next entry.
     largest: i64,
 }
 
-impl Default for Index {
-    fn default() -> Self {
-        Index { entries: Vec::new(), largest: i64::MIN }
+/// A place between two batches: the next one's offset, and its position.
+pub type Place = (Offset, u64);
+
+/// Consecutive batches of a segment.
+#[derive(Clone, Debug)]
+struct Run {
+    entries: Vec<Entry>,
+    end: Place,
+}
+
+impl Run {
+    fn push(&mut self, meta: &BatchMeta, position: u64) {
+        let due = self.entries.last().is_none_or(|last| position >= last.position + INTERVAL_BYTES);
+        if due {
+            self.entries.push(Entry { offset: meta.base_offset, position, largest: i64::MIN });
+        }
+        if let Some(last) = self.entries.last_mut() {
+            last.largest = last.largest.max(meta.max_timestamp);
+        }
+        self.end = (meta.last_offset() + 1, position + meta.bytes as u64);
+    }
+
+    fn position_for(&self, offset: Offset) -> Option<u64> {
+        let next = self.entries.partition_point(|entry| entry.offset <= offset);
+        next.checked_sub(1).map(|index| self.entries[index].position)
     }
 }
 
+/// The index of one segment. After a restart it knows nothing of the batches that a checkpoint told of; they are noted
+/// from the segment's start on when somebody needs them, while new ones are noted at its end.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// From the segment's start on.
+    low: Run,
+    /// From where the unknown part ends; empty if there is none.
+    high: Option<(Place, Run)>,
+    /// Largest timestamp of the segment.
+    largest: i64,
+}
+
 impl Index {
-    /// Notes a batch at the segment's end.
+    /// The index of an empty segment.
+    #[must_use]
+    pub fn new(start: Place) -> Self {
+        Index { low: Run { entries: Vec::new(), end: start }, high: None, largest: i64::MIN }
+    }
+
+    /// The index of a segment with batches from `start` to `end`, of which only the largest timestamp is known.
+    #[must_use]
+    pub fn unknown(start: Place, end: Place, largest: i64) -> Self {
+        let high = Some((end, Run { entries: Vec::new(), end })).filter(|_| end.1 > start.1);
+        Index { high, largest, ..Index::new(start) }
+    }
+
+    /// Where the part that isn't known begins.
+    #[must_use]
+    pub fn unknown_from(&self) -> Option<Place> {
+        self.high.as_ref().map(|_| self.low.end)
+    }
+
+    /// Notes the batch at a position. Ignored unless it follows what is known.
     pub fn push(&mut self, meta: &BatchMeta, position: u64) {
-        let due = self.entries.last().is_none_or(|last| position >= last.position + INTERVAL_BYTES);
-        if due {
-            self.entries.push(Entry { offset: meta.base_offset, position, largest_before: self.largest });
+        if position == self.low.end.1 {
+            self.low.push(meta, position);
+            self.join();
+        } else if let Some((_, run)) = self.high.as_mut().filter(|(_, run)| run.end.1 == position) {
+            run.push(meta, position);
+        } else {
+            return;
         }
         self.largest = self.largest.max(meta.max_timestamp);
     }
 
-    /// A batch's position at or before the batch that holds `offset`.
-    #[must_use]
-    pub fn position_for(&self, offset: Offset) -> Option<u64> {
-        let next = self.entries.partition_point(|entry| entry.offset <= offset);
-        self.entries.get(next.saturating_sub(1)).map(|entry| entry.position)
+    /// Joins both parts once nothing between them is unknown.
+    fn join(&mut self) {
+        if let Some((_, run)) = self.high.take_if(|(start, _)| start.1 <= self.low.end.1) {
+            self.low.entries.extend(run.entries);
+            self.low.end = run.end;
+        }
     }
 
-    /// A batch's position at or before the first batch with a timestamp of at least `timestamp`; `None` if there is
-    /// none. Timestamps needn't rise, so it is the running maximum that is searched (row 95).
+    /// Whether the batch that holds an offset can be found.
+    #[must_use]
+    pub fn knows(&self, offset: Offset) -> bool {
+        self.high.as_ref().is_none_or(|(start, _)| offset < self.low.end.0 || offset >= start.0)
+    }
+
+    /// A batch's position at or before the batch that holds `offset`, where that is known; else where to look for it.
+    #[must_use]
+    pub fn position_for(&self, offset: Offset) -> u64 {
+        match &self.high {
+            Some((start, run)) if offset >= start.0 => run.position_for(offset).unwrap_or(start.1),
+            _ if offset >= self.low.end.0 => self.low.end.1,
+            _ => self.low.position_for(offset).unwrap_or(self.low.end.1),
+        }
+    }
+
+    /// A batch's position at or before the first batch with a timestamp of at least `timestamp`, among those from the
+    /// segment's start to the unknown part. Timestamps needn't rise (row 95).
     #[must_use]
     pub fn position_for_timestamp(&self, timestamp: i64) -> Option<u64> {
-        if self.largest < timestamp {
-            return None;
-        }
-        let next = self.entries.partition_point(|entry| entry.largest_before < timestamp);
-        self.entries.get(next.saturating_sub(1)).map(|entry| entry.position)
+        self.low.entries.iter().find(|entry| entry.largest >= timestamp).map(|entry| entry.position)
     }
 
     /// Largest timestamp in the segment; `i64::MIN` if it is empty.
@@ -68,26 +132,56 @@ mod tests {
     use crate::base::LeaderEpoch;
     use crate::wire::batch::{BatchBuilder, Codec};
 
-    #[test]
-    fn positions_are_at_or_before_what_is_sought() {
-        let mut index = Index::default();
-        let timestamps: Vec<i64> = (0..200).map(|i| (i * 37) % 101).collect();
-        let position = |i: usize| 4096 + i as u64 * 1000;
-        for (i, timestamp) in timestamps.iter().enumerate() {
-            let batch = BatchBuilder::new(Codec::None, *timestamp).record(*timestamp, None, None);
-            let batch = batch.build_at(i64::try_from(i).unwrap(), LeaderEpoch(0));
-            index.push(&BatchMeta::read(&batch).unwrap(), position(i));
-        }
-        for (i, _) in timestamps.iter().enumerate() {
-            let found = index.position_for(i64::try_from(i).unwrap()).unwrap();
-            assert!(found <= position(i) && position(i) - found < 8192);
+    fn batches() -> Vec<(i64, u64, BatchMeta)> {
+        let mut position = 4096;
+        let batch = |(offset, timestamp): (i64, i64)| {
+            let value = [0; 900];
+            let batch = BatchBuilder::new(Codec::None, timestamp).record(timestamp, None, Some(&value));
+            let meta = BatchMeta::read(&batch.build_at(offset, LeaderEpoch(0))).unwrap();
+            position += meta.bytes as u64;
+            (timestamp, position - meta.bytes as u64, meta)
+        };
+        (0..200).map(|i| (i, (i * 37) % 101)).map(batch).collect()
+    }
+
+    fn check(index: &Index, batches: &[(i64, u64, BatchMeta)]) {
+        for (_, position, meta) in batches {
+            assert!(index.knows(meta.base_offset));
+            let found = index.position_for(meta.base_offset);
+            assert!(found <= *position && position - found < 8192);
         }
         for wanted in 0..=101 {
-            let first = timestamps.iter().position(|timestamp| *timestamp >= wanted);
+            let first = batches.iter().find(|(timestamp, ..)| *timestamp >= wanted);
             match (first, index.position_for_timestamp(wanted)) {
-                (Some(first), Some(found)) => assert!(found <= position(first), "{wanted}"),
+                (Some((_, position, _)), Some(found)) => assert!(found <= *position, "{wanted}"),
                 (first, found) => assert_eq!(first.is_none(), found.is_none(), "{wanted}"),
             }
         }
+    }
+
+    #[test]
+    fn positions_are_at_or_before_what_is_sought() {
+        let mut index = Index::new((0, 4096));
+        batches().iter().for_each(|(_, position, meta)| index.push(meta, *position));
+        check(&index, &batches());
+        assert_eq!((index.unknown_from(), index.largest_timestamp()), (None, 100));
+        assert!(index.position_for(200) > batches()[199].1);
+    }
+
+    #[test]
+    fn what_a_checkpoint_told_of_is_noted_from_the_start_while_more_is_appended() {
+        let all = batches();
+        let (_, middle, first) = &all[120];
+        let mut index = Index::unknown((0, 4096), (120, *middle), 77);
+        assert_eq!((index.knows(119), index.position_for(119)), (false, 4096));
+        assert_eq!((index.knows(120), index.position_for(120)), (true, *middle));
+        index.push(first, *middle);
+        all[..60].iter().for_each(|(_, position, meta)| index.push(meta, *position));
+        assert_eq!(index.unknown_from(), Some((60, all[60].1)));
+        assert!(index.knows(59) && !index.knows(60));
+        all[121..150].iter().for_each(|(_, position, meta)| index.push(meta, *position));
+        all[60..120].iter().for_each(|(_, position, meta)| index.push(meta, *position));
+        all[150..].iter().for_each(|(_, position, meta)| index.push(meta, *position));
+        check(&index, &all);
     }
 }

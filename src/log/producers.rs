@@ -111,6 +111,18 @@ impl ProducerStates {
         self.producers.retain(|_, producer| now_ms.saturating_sub(producer.seen_ms) < expiry_ms);
     }
 
+    /// What is known without batches at or beyond an offset, which may yet be lost: a producer that is told its batch is
+    /// a duplicate never sends it again.
+    #[must_use]
+    pub fn as_of(&self, offset: Offset) -> Self {
+        let mut states = self.clone();
+        states.producers.retain(|_, producer| {
+            producer.batches.retain(|batch| batch.base_offset < offset);
+            !producer.batches.is_empty()
+        });
+        states
+    }
+
     /// Producers known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -205,6 +217,19 @@ mod tests {
         }
         assert_eq!(states.check(&meta(1, 1, 1)), GAP);
         assert_eq!(states.check(&meta(1, 1, 4)), Verdict::Duplicate { base_offset: 16, timestamp: 5 });
+    }
+
+    #[test]
+    fn a_snapshot_leaves_out_what_may_be_lost() {
+        let mut states = ProducerStates::default();
+        for (offset, sequence) in (10..14).zip(0..) {
+            appended(&mut states, meta(1, 0, sequence), offset);
+        }
+        appended(&mut states, meta(2, 0, 0), 14);
+        let kept = states.as_of(12);
+        assert_eq!(kept.check(&meta(1, 0, 1)), Verdict::Duplicate { base_offset: 11, timestamp: 5 });
+        assert_eq!(kept.check(&meta(1, 0, 2)), Verdict::Append);
+        assert_eq!((kept.len(), states.len()), (1, 2));
     }
 
     #[test]

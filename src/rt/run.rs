@@ -165,7 +165,9 @@ where
         world.close().await;
         Some(answer)
     };
-    world.counted(life).await
+    let answer = world.counted(life).await;
+    world.finish();
+    answer
 }
 
 /// Waits until every shard has started; false if an executor couldn't be made, which its handle explains.

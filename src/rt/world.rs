@@ -42,6 +42,7 @@ struct Inner {
     stop: Stop,
     stopping: Latch,
     closed: Latch,
+    finished: Cell<bool>,
     tasks: Cell<usize>,
     /// Steps of tasks since the driver last asked.
     polls: Cell<u64>,
@@ -83,6 +84,7 @@ impl World {
                 stop: ready.stop.clone(),
                 stopping: Latch::default(),
                 closed: Latch::default(),
+                finished: Cell::new(false),
                 tasks: Cell::new(0),
                 polls: Cell::new(0),
                 exchange,
@@ -139,6 +141,16 @@ impl World {
     /// Completes when the shard's main task has ended.
     pub(super) async fn closed(&self) {
         self.inner.closed.wait().await;
+    }
+
+    /// The shard's life is over: its executor leaves off.
+    pub(super) fn finish(&self) {
+        self.inner.finished.set(true);
+    }
+
+    /// Whether the shard's life is over.
+    pub(super) fn is_finished(&self) -> bool {
+        self.inner.finished.get()
     }
 
     /// Steps of tasks since the last call.

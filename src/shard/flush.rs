@@ -11,7 +11,6 @@ use crate::base::TopicPartition;
 use crate::base::mutant::{Mutant, planted};
 use crate::replica::Event;
 use crate::seam::World;
-use futures_lite::future::or;
 use std::time::Duration;
 
 type Jobs<B> = (Vec<TopicPartition>, Vec<FlushJob<FilesOf<B>>>);
@@ -38,12 +37,14 @@ impl<B: Broker> Shard<B> {
         }
         let begun = self.world().mono();
         let outcome = flush_all(self.world().files(), &mut jobs).await;
+        self.0.flushes.set(self.0.flushes.get() + 1);
         self.metrics().flushed(jobs.len(), self.world().mono().saturating_sub(begun));
         match outcome {
             Ok(()) => self.settle(&keys, jobs),
             Err(_) if planted(Mutant::IgnoreFlushError) => self.settle(&keys, jobs),
             Err(error) => self.fail_log_dir(&error),
         }
+        self.produce_done().notify();
         true
     }
 
@@ -51,15 +52,7 @@ impl<B: Broker> Shard<B> {
     pub(super) async fn flush_all_appended(&self, patience: Duration) -> bool {
         self.flush_due().notify();
         let clean = || !self.0.flushing.get() && self.owner().borrow().dirty.is_empty();
-        let flushed = async {
-            self.produce_done().until(clean).await;
-            true
-        };
-        or(flushed, async {
-            self.world().sleep(patience).await;
-            false
-        })
-        .await
+        self.within(patience, self.produce_done().until(clean)).await
     }
 
     fn take_dirty(&self) -> Jobs<B> {
@@ -103,6 +96,7 @@ impl<B: Broker> Shard<B> {
             }
         }
         self.prepare_due().notify();
+        self.want_checkpoints_of_long(keys);
         self.produce_done().notify();
         self.deliver(outbox);
     }

@@ -32,6 +32,7 @@ impl<B: Broker> Shard<B> {
             Message::Apply { change, records } => self.apply(change, records),
             Message::Applied { shard, change } => self.applied(shard, change),
             Message::Serve => self.begin_serving(),
+            Message::Drained(shard) => self.note_drained(shard),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! A shard's life: start, recover, serve, drain, close.
 
 use super::coordinator::Coordinator;
+use super::message::Message;
 use super::notify::Notify;
 use super::origin::COORDINATOR;
 use super::{Broker, Inner, Shard};
 use crate::api::NodeInfo;
+use crate::base::ShardId;
 use crate::conf::BrokerConf;
 use crate::metrics::ShardMetrics;
 use crate::seam::{Mesh, World};
@@ -12,6 +14,9 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Time between two looks at whether the last requests are answered.
+const DRAIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// A stopping shard waits for its last flush at least this long.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
@@ -76,14 +81,21 @@ impl<B: Broker> Shard<B> {
             followed: Cell::default(),
             flush_due: Notify::default(),
             flushing: Cell::default(),
+            flushes: Cell::default(),
+            prepare_done: Notify::default(),
             prepare_due: Notify::default(),
             retention_due: Notify::default(),
+            checkpoint_due: Notify::default(),
+            checkpoint_done: Notify::default(),
+            checkpointing: Cell::default(),
+            preparing: Cell::default(),
             timers_due: Notify::default(),
             produce_done: Notify::default(),
             mesh_room: Notify::default(),
             coordinator_due: Notify::default(),
             lifecycle: Notify::default(),
             stage: Cell::default(),
+            drained: RefCell::default(),
         }))
     }
 
@@ -100,6 +112,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().tick_task());
         world.spawn(self.clone().prepare_task());
         world.spawn(self.clone().retention_task());
+        world.spawn(self.clone().checkpoint_task());
         if self.this() == COORDINATOR {
             let coordinator = Coordinator::<super::FilesOf<B>>::load(self).await?;
             self.start_coordinator(coordinator).await?;
@@ -127,38 +140,38 @@ impl<B: Broker> Shard<B> {
         self.0.lifecycle.notify();
     }
 
-    /// Ends the shard in good order: answers what is in flight (at most `patience` long), flushes, writes snapshots,
-    /// closes. True if everything was written, so that the next start needn't scan.
+    /// Ends the shard in good order: answers what is in flight, waits until the other shards have done so, flushes,
+    /// writes down what a restart needs, closes. Each takes at most `patience` or a little more. True if everything
+    /// was written, so that the next start needn't scan.
     pub async fn close(&self, patience: Duration) -> bool {
         self.set_stage(Stage::Draining);
         let until = self.world().mono() + patience;
         while self.world().mono() < until && !self.is_idle() {
-            self.world().sleep(Duration::from_millis(5)).await;
+            self.world().sleep(DRAIN_PAUSE).await;
         }
-        let clean =
-            self.flush_all_appended(patience.max(FLUSH_PATIENCE)).await && self.close_partitions().await;
+        for shard in (0..self.shards()).map(ShardId) {
+            if shard == self.this() {
+                self.note_drained(shard);
+            } else {
+                self.send(shard, Message::Drained(self.this()));
+            }
+        }
+        // Until then other shards' clients may append here.
+        let all = || self.0.drained.borrow().len() == usize::from(self.shards());
+        self.within(patience.max(FLUSH_PATIENCE), self.0.lifecycle.until(all)).await;
+        let patience = patience.max(FLUSH_PATIENCE);
+        let clean = self.flush_all_appended(patience).await && self.checkpoint_all(patience).await;
         self.set_stage(Stage::Closed);
         clean
+    }
+
+    pub(super) fn note_drained(&self, shard: ShardId) {
+        self.0.drained.borrow_mut().insert(shard);
+        self.0.lifecycle.notify();
     }
 
     /// Whether no request of this shard's connections waits for an answer but long polls.
     fn is_idle(&self) -> bool {
         self.origin().borrow().is_empty() && self.owner().borrow().dirty.is_empty()
-    }
-
-    async fn close_partitions(&self) -> bool {
-        let jobs: Vec<_> = {
-            let mut owner = self.owner().borrow_mut();
-            let closing = owner.partitions.values_mut();
-            closing.map(|p| p.log.checkpoint(p.leader.producers(), p.leader.epochs())).collect()
-        };
-        let mut clean = true;
-        for job in jobs {
-            if let Err(error) = job.run(self.world().files()).await {
-                tracing::warn!(%error, "a partition could not be closed cleanly; the next start scans it");
-                clean = false;
-            }
-        }
-        clean
     }
 }

@@ -54,7 +54,11 @@ impl<B: Broker> Shard<B> {
         loop {
             self.prepare_due().notified().await;
             while let Some((key, job)) = self.next_preparation() {
-                match job.run().await {
+                self.0.preparing.set(Some(key));
+                let outcome = job.run().await;
+                self.0.preparing.set(None);
+                self.prepare_done().notify();
+                match outcome {
                     Ok(done) => {
                         let mut owner = self.owner().borrow_mut();
                         owner.growing.insert(key);
@@ -94,38 +98,25 @@ impl<B: Broker> Shard<B> {
             or(self.world().sleep(interval), self.retention_due().notified()).await;
             let keys: Vec<TopicPartition> = self.owner().borrow().partitions.keys().copied().collect();
             for key in keys {
-                self.retain(key).await;
+                self.retain(key);
             }
         }
     }
 
-    async fn retain(&self, key: TopicPartition) {
+    fn retain(&self, key: TopicPartition) {
         let now_ms = self.world().wall_ms();
-        let job = {
-            let mut outbox = Outbox::default();
+        {
             let mut owner = self.owner().borrow_mut();
-            let Some(job) = owner.plan_retention(key, now_ms) else { return };
-            owner.step(key, Event::LogStart { offset: job.log_start() }, &mut outbox);
-            job
-        };
-        if let Err(error) = job.run(self.world().files()).await {
-            tracing::warn!(partition = %key, %error, "could not delete old segments; trying again at the next check");
+            let Some(partition) = owner.partitions.get_mut(&key) else { return };
+            let high_watermark = partition.leader.high_watermark();
+            let Some(offset) = partition.log.retain(now_ms, high_watermark) else { return };
+            owner.step(key, Event::LogStart { offset }, &mut Outbox::default());
         }
+        self.want_checkpoint(key);
     }
 }
 
 impl<B: Broker> Owner<B> {
-    fn plan_retention(&mut self, key: TopicPartition, now_ms: i64) -> Option<super::storage::RetentionJob> {
-        let partition = self.partitions.get_mut(&key)?;
-        let high_watermark = partition.leader.high_watermark();
-        partition.log.plan_retention(
-            now_ms,
-            high_watermark,
-            partition.leader.producers(),
-            partition.leader.epochs(),
-        )
-    }
-
     /// Removes a partition that was deleted: everybody who waits is told.
     pub(super) fn abandon(&mut self, key: TopicPartition, outbox: &mut Outbox) {
         let mut effects = crate::replica::Effects::default();

@@ -78,6 +78,8 @@ pub enum Message {
     },
     /// Every shard is ready: accept clients.
     Serve,
+    /// The sender's clients are answered and it takes no more requests: nothing more comes from it.
+    Drained(ShardId),
 }
 
 /// Questions of one request to partitions of one shard.

@@ -6,6 +6,7 @@
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
 
+mod checkpoint;
 mod connection;
 mod coordinator;
 mod fetch;
@@ -27,15 +28,15 @@ pub use lifecycle::Setup;
 pub use message::{Message, Origin, ReadBudget};
 
 use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
-use crate::base::ShardId;
 use crate::base::limits::FRAME_BYTES_MAX;
+use crate::base::{ShardId, TopicPartition};
 use crate::cluster::ClusterState;
 use crate::conf::BrokerConf;
 use crate::metrics::ShardMetrics;
 use crate::seam::{Mesh, World};
 use notify::Notify;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -87,14 +88,25 @@ struct Inner<B: Broker> {
     flush_due: Notify,
     /// A flush is under way.
     flushing: Cell<bool>,
+    /// Flushes that have ended.
+    flushes: Cell<u64>,
+    prepare_done: Notify,
     prepare_due: Notify,
     retention_due: Notify,
+    checkpoint_due: Notify,
+    checkpoint_done: Notify,
+    /// The partition whose checkpoint is being written.
+    checkpointing: Cell<Option<TopicPartition>>,
+    /// The partition ahead of whose appends zeros are being written.
+    preparing: Cell<Option<TopicPartition>>,
     timers_due: Notify,
     produce_done: Notify,
     mesh_room: Notify,
     coordinator_due: Notify,
     lifecycle: Notify,
     stage: Cell<lifecycle::Stage>,
+    /// Shards from whose clients nothing more comes.
+    drained: RefCell<BTreeSet<ShardId>>,
 }
 
 impl<B: Broker> Shard<B> {
@@ -138,6 +150,10 @@ impl<B: Broker> Shard<B> {
 
     pub(super) fn prepare_due(&self) -> &Notify {
         &self.0.prepare_due
+    }
+
+    pub(super) fn prepare_done(&self) -> &Notify {
+        &self.0.prepare_done
     }
 
     pub(super) fn retention_due(&self) -> &Notify {

@@ -11,6 +11,10 @@ use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use crate::replica::call::{PartitionOp, PartitionReply};
 use crate::replica::{Event, Waiter};
 use crate::seam::World;
+use std::time::Duration;
+
+/// How long DeleteRecords waits for the new log start to survive a restart.
+const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A ListOffsets question.
 #[derive(Clone, Copy)]
@@ -118,15 +122,12 @@ impl<B: Broker> Shard<B> {
         owner.step(key, Event::LogStart { offset: target }, outbox);
         let Some(partition) = owner.partitions.get_mut(&key) else { return };
         partition.log.set_log_start(target);
-        let job = partition.log.checkpoint(partition.leader.producers(), partition.leader.epochs());
         let shard = self.clone();
         self.world().spawn(async move {
-            let reply = match job.run(shard.world().files()).await {
-                Ok(()) => PartitionReply::Deleted { error: ErrorCode::None, low_watermark: target },
-                Err(error) => {
-                    shard.fail_log_dir(&error);
-                    failed_reply(&op, ErrorCode::KafkaStorageError)
-                }
+            let reply = if shard.start_is_durable(key, target, START_PATIENCE).await {
+                PartitionReply::Deleted { error: ErrorCode::None, low_watermark: target }
+            } else {
+                failed_reply(&op, ErrorCode::RequestTimedOut)
             };
             let mut outbox = Outbox::default();
             outbox.reply(waiter, reply);

@@ -17,6 +17,8 @@ pub(super) struct Owner<B: Broker> {
     pub(super) partitions: BTreeMap<TopicPartition, Partition<FilesOf<B>>>,
     /// Those with appended bytes that no flush has taken yet.
     pub(super) dirty: BTreeSet<TopicPartition>,
+    /// Those whose checkpoints are to be written.
+    pub(super) checkpoints_due: BTreeSet<TopicPartition>,
     /// Those whose segments may need zeros written ahead.
     pub(super) growing: BTreeSet<TopicPartition>,
     /// Calls that came before their partitions.
@@ -30,6 +32,7 @@ impl<B: Broker> Default for Owner<B> {
             partitions: BTreeMap::new(),
             dirty: BTreeSet::new(),
             growing: BTreeSet::new(),
+            checkpoints_due: BTreeSet::new(),
             early: Vec::new(),
             effects: Effects::default(),
         }

@@ -211,6 +211,15 @@ impl<B: Broker> Shard<B> {
         self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name));
     }
 
+    /// Waits until nothing is written any more to a partition that was taken out of service: a file that is made in a
+    /// folder that is gone would count as a failure of the disk.
+    async fn at_rest(&self, key: TopicPartition) {
+        let flushes = self.0.flushes.get();
+        self.produce_done().until(|| !self.0.flushing.get() || self.0.flushes.get() > flushes).await;
+        self.prepare_done().until(|| self.0.preparing.get() != Some(key)).await;
+        self.checkpoint_at_rest(key).await;
+    }
+
     async fn drop_topic(&self, id: TopicId) {
         let (gone, outbox) = {
             let mut owner = self.owner().borrow_mut();
@@ -224,6 +233,7 @@ impl<B: Broker> Shard<B> {
         };
         self.deliver(outbox);
         for key in gone {
+            self.at_rest(key).await;
             let dir = self.partition_dir(key);
             if let Err(error) = self.world().files().remove_dir(&dir).await {
                 tracing::warn!(partition = %key, %error, "could not remove a deleted partition's files");

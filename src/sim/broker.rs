@@ -144,8 +144,16 @@ impl Node {
 
     async fn stop(&self) {
         let shards = std::mem::take(&mut *self.running.borrow_mut());
+        let left = Rc::new(Cell::new(shards.len()));
         for shard in shards {
-            assert!(shard.close(PATIENCE).await, "a stop in good order leaves nothing unwritten");
+            let left = left.clone();
+            self.exec.spawn(Group(self.lives.get()), async move {
+                assert!(shard.close(PATIENCE).await, "a stop in good order leaves nothing unwritten");
+                left.set(left.get() - 1);
+            });
+        }
+        while left.get() > 0 {
+            self.exec.sleep(Duration::from_millis(1)).await;
         }
     }
 }

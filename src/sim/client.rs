@@ -4,7 +4,7 @@ use super::exec::Exec;
 use super::net::ClientEnd;
 use crate::wire::generated::SCHEMAS;
 use crate::wire::{Decode, Encode, Reader, Writer};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_lite::future::or;
 use std::cell::Cell;
 use std::time::Duration;
@@ -20,8 +20,14 @@ pub struct Call(pub i16, pub i16);
 pub const PRODUCE: Call = Call(0, 12);
 /// Fetch, by topic name.
 pub const FETCH: Call = Call(1, 12);
+/// `ListOffsets`.
+pub const LIST_OFFSETS: Call = Call(2, 7);
 /// `CreateTopics`.
 pub const CREATE_TOPICS: Call = Call(19, 7);
+/// `DeleteTopics`.
+pub const DELETE_TOPICS: Call = Call(20, 5);
+/// `DeleteRecords`.
+pub const DELETE_RECORDS: Call = Call(21, 2);
 /// `InitProducerId`.
 pub const INIT_PRODUCER_ID: Call = Call(22, 4);
 
@@ -69,8 +75,13 @@ impl Client {
         }
         request.encode(&mut writer, version).expect("a request that its version can carry");
         let pieces = writer.into_frame();
-        let whole: BytesMut = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
-        self.end.send(whole.freeze().slice(4..));
+        self.end.send(Bytes::from(pieces.concat()).slice(4..));
+    }
+
+    /// Whether a request has no answer yet.
+    #[must_use]
+    pub fn awaits(&self) -> bool {
+        self.answered.get() < self.next.get()
     }
 
     /// The answer to the oldest request that has none; `None` if the connection is over.

@@ -10,6 +10,9 @@ pub struct History {
     sent: BTreeSet<(u32, u64)>,
     acknowledged: BTreeMap<Offset, (u32, u64)>,
     seen: BTreeMap<Offset, (u32, u64)>,
+    /// Records below may be deleted, and those below the other are.
+    deleting: Offset,
+    deleted: Offset,
 }
 
 /// A record's value: its producer and number, then filling.
@@ -52,22 +55,47 @@ impl History {
         assert!(before.is_none_or(|before| before == record), "offset {offset} changed under its readers");
     }
 
+    /// Offsets below which nothing may be missed any more, because somebody has asked for its deletion.
+    #[must_use]
+    pub fn deleting(&self) -> Offset {
+        self.deleting
+    }
+
+    /// Somebody asks to delete records below an offset, of which clients know that it is there.
+    pub fn deletes(&mut self, before: Offset) {
+        self.deleting = self.deleting.max(before);
+    }
+
+    /// That was done, for good.
+    pub fn deleted(&mut self, before: Offset) {
+        self.deleted = self.deleted.max(before);
+    }
+
+    /// An offset that was read, or 0.
+    #[must_use]
+    pub fn last_seen(&self) -> Offset {
+        self.seen.last_key_value().map_or(0, |(offset, _)| *offset)
+    }
+
     /// Records acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
         self.acknowledged.len()
     }
 
-    /// Judges the log as it is in the end: its end offset, all of it having been read through `sees`.
+    /// Judges the log as it is in the end: where it starts and ends, all of it having been read through `sees`.
     ///
     /// # Panics
     /// A promise is broken.
-    pub fn judge(&self, end: Offset) {
-        for (index, offset) in self.seen.keys().enumerate() {
-            assert_eq!(Offset::try_from(index), Ok(*offset), "offsets follow each other from 0");
+    pub fn judge(&self, start: Offset, end: Offset) {
+        assert!(start <= self.deleting, "only what somebody asked to delete is gone");
+        assert!(start >= self.deleted, "what was deleted stays so");
+        for (expected, offset) in (start..).zip(self.seen.range(start..).map(|(offset, _)| *offset)) {
+            assert_eq!(expected, offset, "offsets follow each other");
         }
-        assert_eq!(Offset::try_from(self.seen.len()), Ok(end), "no record that was seen is gone");
-        for (offset, record) in &self.acknowledged {
+        let last = self.seen.last_key_value().map_or(start, |(offset, _)| offset + 1);
+        assert_eq!(last.max(start), end, "no record that was seen is gone");
+        for (offset, record) in self.acknowledged.range(start..) {
             assert_eq!(self.seen.get(offset), Some(record), "acknowledged at {offset}, but not there");
         }
         let mut last: BTreeMap<u32, u64> = BTreeMap::new();

@@ -6,6 +6,7 @@
 //! process, `client` speaks the protocol, `workload` is one run, `history` judges it.
 #![cfg(any(test, debug_assertions))]
 
+mod admin;
 pub mod broker;
 pub mod client;
 pub mod disk;

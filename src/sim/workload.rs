@@ -1,19 +1,20 @@
 //! One run: clients produce and consume while the broker is killed, loses its power and starts again.
 
+use super::admin;
 use super::broker::{End, Node};
-use super::client::{CREATE_TOPICS, Client, FETCH};
+use super::client::{Client, FETCH, LIST_OFFSETS};
 use super::exec::{Exec, Group};
 use super::history::History;
 use super::producer::Producer;
 use crate::base::Offset;
 use crate::conf::{BrokerConf, Layers, Source};
 use crate::wire::batch::{records, walk};
-use crate::wire::generated::create_topics_request::{
-    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
-};
-use crate::wire::generated::create_topics_response::CreateTopicsResponse;
 use crate::wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use crate::wire::generated::fetch_response::{FetchResponse, PartitionData};
+use crate::wire::generated::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
+use crate::wire::generated::list_offsets_response::ListOffsetsResponse;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -79,9 +80,19 @@ pub fn run(seed: u64) -> Outcome {
         ending: Cell::new(false),
         busy: Cell::new(0),
     });
+    let _end = ClearAtEnd(exec.clone());
     exec.run(run.clone().live(), STEPS_MAX);
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
     Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged }
+}
+
+/// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
+struct ClearAtEnd(Exec);
+
+impl Drop for ClearAtEnd {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
 }
 
 impl Run {
@@ -90,7 +101,9 @@ impl Run {
         self.node.start().await;
         let topics = 1 + u32::try_from(exec.below(3)).expect("small");
         for topic in 0..topics {
-            self.create_topic(topic).await;
+            let partitions = admin::create_topic(&self, &topic_name(topic)).await;
+            let mut histories = self.histories.borrow_mut();
+            histories.extend((0..partitions).map(|partition| ((topic, partition), History::default())));
         }
         let places: Vec<Place> = self.histories.borrow().keys().copied().collect();
         for id in 0..1 + u32::try_from(exec.below(4)).expect("small") {
@@ -100,6 +113,12 @@ impl Run {
             if exec.chance(40) {
                 self.spawn(self.clone().consume(*place));
             }
+        }
+        if exec.chance(30) {
+            self.spawn(admin::delete_records(self.clone(), places.clone()));
+        }
+        if exec.chance(30) {
+            self.spawn(admin::churn_topics(self.clone()));
         }
         for _ in 0..1 + exec.below(4) {
             exec.sleep(exec.micros(0, 60_000)).await;
@@ -148,36 +167,6 @@ impl Run {
         }
     }
 
-    async fn create_topic(&self, topic: u32) {
-        let partitions = 1 + i32::try_from(self.exec.below(4)).expect("small");
-        let setting = |name: &str, value: u64| CreatableTopicConfig {
-            name: name.into(),
-            value: Some(value.to_string().into()),
-        };
-        // Many topics roll all the time: much can go wrong between two segments.
-        let segment_ms = 1 << if self.exec.chance(40) { 0 } else { self.exec.below(14) };
-        let wanted = CreatableTopic {
-            name: topic_name(topic).into(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            configs: vec![setting("segment.ms", segment_ms), setting("segment.bytes", 1 << 20)],
-            ..CreatableTopic::default()
-        };
-        let request = CreateTopicsRequest { topics: vec![wanted], timeout_ms: 10_000, validate_only: false };
-        loop {
-            let client = self.client().await;
-            let answer: Option<CreateTopicsResponse> = client.call(CREATE_TOPICS, &request).await;
-            // 36: it was created by the try before, whose answer got lost.
-            match answer.map(|answer| answer.topics[0].error_code) {
-                Some(0 | 36) => break,
-                Some(error) => panic!("the topic isn't created: error {error}"),
-                None => {}
-            }
-        }
-        let mut histories = self.histories.borrow_mut();
-        histories.extend((0..partitions).map(|partition| ((topic, partition), History::default())));
-    }
-
     /// Reads from the beginning as records come, over crashes.
     async fn consume(self: Rc<Self>, place: Place) {
         let mut position = 0;
@@ -185,13 +174,24 @@ impl Run {
             let client = self.client().await;
             while !self.ending.get() {
                 let Some(answer) = self.fetch(&client, place, position).await else { break };
-                position = self.take(place, position, &answer);
+                position = match answer.error_code {
+                    1 => match self.earliest(&client, place, position).await {
+                        Some(start) => start,
+                        None => break,
+                    },
+                    _ => self.take(place, position, &answer),
+                };
             }
             self.exec.sleep(self.exec.micros(0, 3000)).await;
         }
     }
 
-    async fn fetch(&self, client: &Client, place: Place, position: Offset) -> Option<PartitionData> {
+    pub(super) async fn fetch(
+        &self,
+        client: &Client,
+        place: Place,
+        position: Offset,
+    ) -> Option<PartitionData> {
         let bytes = 1 << (4 + self.exec.below(16));
         let request = FetchRequest {
             replica_id: -1,
@@ -217,13 +217,34 @@ impl Run {
         answer.responses.into_iter().next()?.partitions.into_iter().next()
     }
 
+    /// Where the log starts, for a reader that was told that its position is out of range.
+    async fn earliest(&self, client: &Client, place: Place, position: Offset) -> Option<Offset> {
+        let partition =
+            ListOffsetsPartition { partition_index: place.1, current_leader_epoch: -1, timestamp: -2 };
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic { name: topic_name(place.0).into(), partitions: vec![partition] }],
+            ..ListOffsetsRequest::default()
+        };
+        let answer: ListOffsetsResponse = client.call(LIST_OFFSETS, &request).await?;
+        let found = &answer.topics[0].partitions[0];
+        if found.error_code != 0 {
+            return Some(position);
+        }
+        let deleting = self.histories.borrow()[&place].deleting();
+        assert!(
+            position < found.offset && found.offset <= deleting,
+            "an offset is out of range for no reason"
+        );
+        Some(found.offset)
+    }
+
     /// Notes what a fetch brought; returns where the next one begins.
     fn take(&self, place: Place, position: Offset, data: &PartitionData) -> Offset {
         // The topic may not be known yet (3), the disk may have failed (56); an offset that was read once is never
         // out of range, and nothing is ever damaged.
         assert!(matches!(data.error_code, 0 | 3 | 6 | 56), "fetch at {position}: error {}", data.error_code);
-        let whole: Vec<u8> =
-            data.records.iter().flat_map(|records| records.0.iter().flatten().copied()).collect();
+        let whole = data.records.as_ref().map(|records| records.0.concat()).unwrap_or_default();
         let mut next = position;
         let mut histories = self.histories.borrow_mut();
         let history = histories.get_mut(&place).expect("every partition has a history");
@@ -247,14 +268,19 @@ impl Run {
 
     async fn judge(&self, place: Place) {
         let client = self.client().await;
-        let mut position = 0;
+        let (mut start, mut position) = (0, 0);
         loop {
             let data = self.fetch(&client, place, position).await.expect("nothing crashes any more");
+            if data.error_code == 1 {
+                start = self.earliest(&client, place, position).await.expect("nothing crashes any more");
+                position = start;
+                continue;
+            }
             position = self.take(place, position, &data);
             if data.error_code == 0 && position >= data.high_watermark {
                 break;
             }
         }
-        self.histories.borrow()[&place].judge(position);
+        self.histories.borrow()[&place].judge(start, position);
     }
 }

@@ -41,7 +41,7 @@ impl<F: Files> PartitionLog<F> {
         let cache = self.cache.clone();
         let segment = self.segments.back_mut().expect("a log has an active segment");
         assert_eq!(segment.next, placed.base_offset, "batches follow each other");
-        segment.index.push(placed, segment.end);
+        segment.index.borrow_mut().push(placed, segment.end);
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch[..BATCH_HEADER_BYTES]);
         patch_offsets(&mut header, placed.base_offset, placed.leader_epoch);
@@ -50,6 +50,8 @@ impl<F: Files> PartitionLog<F> {
         segment.next = placed.last_offset() + 1;
         cache.appended(batch.len());
         self.unflushed += batch.len();
+        self.undurable += batch.len() as u64;
+        self.since_checkpoint += batch.len() as u64;
     }
 
     /// Begins a new segment where the batch doesn't fit the active one, or that one is too old.

@@ -18,8 +18,9 @@ struct SegmentWrites<F: Files> {
     header: SegmentHeader,
     chunks: Vec<SealedChunk<F>>,
     extent: u64,
-    /// Where the last batch ends.
+    /// Where the last batch ends, the offset there, and the largest timestamp before it.
     batches_end: u64,
+    settled: (Offset, i64),
     /// Where the last write ends.
     end: u64,
     /// No more appends come: cut the file here.
@@ -111,11 +112,12 @@ impl<F: Files> PartitionLog<F> {
             job.segments.push(SegmentWrites {
                 base: segment.base,
                 path: segment.path.clone(),
-                file: segment.file.clone(),
+                file: segment.file.borrow().clone(),
                 header,
                 chunks,
                 extent: segment.extent,
                 batches_end: segment.end,
+                settled: (segment.next, segment.index.borrow().largest_timestamp()),
                 end: block_ceil(segment.end),
                 cut: (index < last).then(|| block_ceil(segment.end)),
             });
@@ -126,13 +128,15 @@ impl<F: Files> PartitionLog<F> {
     /// Takes back a job that succeeded.
     pub fn written(&mut self, job: FlushJob<F>) {
         self.cache.written(job.bytes);
+        self.undurable -= job.bytes as u64;
         self.durable = job.upto;
         for done in job.segments {
             if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == done.base) {
                 segment.written = done.batches_end;
+                segment.settled = done.settled;
                 segment.extent = done.cut.unwrap_or(segment.extent.max(done.end));
                 segment.join_zeros();
-                segment.file = done.file;
+                *segment.file.borrow_mut() = done.file;
             }
         }
     }

@@ -24,12 +24,9 @@ pub use prepare::{PrepareJob, Prepared};
 pub use read::ReadPlan;
 pub use recover::Recovered;
 pub(super) use recover::read_whole;
-pub use retain::RetentionJob;
 pub use timestamp::TimestampPlan;
 
 use crate::base::{Offset, TopicPartition};
-use crate::log::epochs::EpochCache;
-use crate::log::producers::ProducerStates;
 use crate::seam::{Files, IoError};
 use segment::Segment;
 use std::collections::VecDeque;
@@ -97,6 +94,14 @@ pub struct PartitionLog<F: Files> {
     durable: Offset,
     /// Bytes appended since the last flush began.
     unflushed: usize,
+    /// Bytes appended that aren't durable yet.
+    undurable: u64,
+    /// Bytes appended that no checkpoint tells of.
+    since_checkpoint: u64,
+    /// The log start that the last checkpoint tells.
+    checkpointed_start: Offset,
+    /// Files that the next checkpoint makes superfluous.
+    doomed: Vec<PathBuf>,
     /// Zeros are being written ahead: no flush may write there meanwhile.
     preparing: Option<prepare::Preparing>,
 }
@@ -120,11 +125,5 @@ impl<F: Files> PartitionLog<F> {
 
     fn active(&mut self) -> &mut Segment<F> {
         self.segments.back_mut().expect("a log has an active segment")
-    }
-
-    /// A job that writes the checkpoint.
-    #[must_use]
-    pub fn checkpoint(&self, producers: &ProducerStates, epochs: &EpochCache) -> CheckpointJob {
-        CheckpointJob::new(&self.dir, self.log_start, self.durable, producers, epochs)
     }
 }

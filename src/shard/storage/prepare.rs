@@ -26,7 +26,7 @@ impl<F: Files> PartitionLog<F> {
     pub fn prepare_next(&mut self) -> Option<PrepareJob<F>> {
         let segment_bytes = self.conf.segment_bytes + SEGMENT_HEADER_BYTES as u64;
         let segment = self.segments.back().filter(|_| self.preparing.is_none())?;
-        let file = segment.file.clone()?;
+        let file = segment.file.borrow().clone()?;
         // What was appended is left to its flush, which may be under way: zeros over it would be the end of it.
         let mut from = segment.prepared_to().max(block_ceil(segment.end));
         if planted(Mutant::ZerosOverFlush) {

@@ -2,11 +2,12 @@
 //! read from the file in large windows, which stay in the cache for the next reader.
 
 use super::cache::{Slots, TailCache};
-use super::segment::Segment;
+use super::segment::{FileSlot, Segment};
 use super::{PartitionLog, StorageError};
 use crate::base::Offset;
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
 use crate::base::mutant::{Mutant, planted};
+use crate::log::index::Index;
 use crate::seam::{File, Files};
 use crate::wire::batch::BatchMeta;
 use bytes::Bytes;
@@ -136,8 +137,10 @@ pub(super) fn cut(rope: &Rope, wanted: Wanted, segment_end: u64) -> Cut {
 
 /// Reads pieces of one segment, from the cache or its file.
 pub(super) struct Loader<F: Files> {
-    pub(super) file: Option<F::File>,
+    pub(super) files: F,
+    pub(super) file: FileSlot<F>,
     pub(super) path: PathBuf,
+    pub(super) index: Rc<RefCell<Index>>,
     pub(super) slots: Rc<RefCell<Slots>>,
     pub(super) cache: TailCache,
     /// Where the batches end that a flush has written. Beyond, the file holds zeros or half a write.
@@ -145,12 +148,14 @@ pub(super) struct Loader<F: Files> {
 }
 
 impl<F: Files> Loader<F> {
-    pub(super) fn of(segment: &Segment<F>, cache: &TailCache) -> Self {
+    pub(super) fn of(segment: &Segment<F>, log: &PartitionLog<F>) -> Self {
         Loader {
+            files: log.files.clone(),
             file: segment.file.clone(),
             path: segment.path.clone(),
+            index: segment.index.clone(),
             slots: segment.slots.clone(),
-            cache: cache.clone(),
+            cache: log.cache.clone(),
             end: if planted(Mutant::ReadUnwritten) { segment.end } else { segment.written },
         }
     }
@@ -166,6 +171,42 @@ impl<F: Files> Loader<F> {
         }
     }
 
+    fn corrupt(&self, position: u64) -> StorageError {
+        StorageError::Corrupt { path: self.path.clone(), position }
+    }
+
+    async fn file(&self) -> Result<F::File, StorageError> {
+        let open = self.file.borrow().clone();
+        if let Some(file) = open {
+            return Ok(file);
+        }
+        let file = self.files.open(&self.path).await?;
+        Ok(self.file.borrow_mut().get_or_insert(file).clone())
+    }
+
+    /// Notes batches that the index doesn't know, from the segment's start on, until `enough`.
+    pub(super) async fn index_until(&self, enough: impl Fn(&Index) -> bool) -> Result<(), StorageError> {
+        loop {
+            let (next, at) = match self.index.borrow().unknown_from() {
+                Some(from) if !enough(&self.index.borrow()) => from,
+                _ => return Ok(()),
+            };
+            let len = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
+            let bytes = self.file().await?.read(at, len).await?;
+            let (mut skip, mut next) = (0, next);
+            while let Some(meta) = bytes.get(skip..).and_then(BatchMeta::read) {
+                if meta.base_offset != next || at + (skip + meta.bytes) as u64 > self.end {
+                    return Err(self.corrupt(at + skip as u64));
+                }
+                self.index.borrow_mut().push(&meta, at + skip as u64);
+                (skip, next) = (skip + meta.bytes, meta.last_offset() + 1);
+            }
+            if skip == 0 {
+                return Err(self.corrupt(at));
+            }
+        }
+    }
+
     /// Extends a rope as far as `to`, from the file where the cache has a gap.
     pub(super) async fn extend(&self, rope: &mut Rope, to: u64) -> Result<(), StorageError> {
         let to = to.min(self.end);
@@ -176,11 +217,9 @@ impl<F: Files> Loader<F> {
             }
             let window = rope.end() - rope.end() % READ_BYTES_MAX as u64;
             let len = usize::try_from(self.end - window).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
-            let corrupt = StorageError::Corrupt { path: self.path.clone(), position: rope.end() };
-            let file = self.file.as_ref().ok_or_else(|| corrupt.clone())?;
-            let bytes = file.read(window, len).await?;
+            let bytes = self.file().await?.read(window, len).await?;
             if window + bytes.len() as u64 <= rope.end() {
-                return Err(corrupt);
+                return Err(self.corrupt(rope.end()));
             }
             rope.push(window, &bytes);
             let held = bytes.len();
@@ -195,7 +234,7 @@ pub struct ReadPlan<F: Files>(Place<F>);
 
 enum Place<F: Files> {
     Cached { slices: Vec<Bytes>, next: Offset },
-    Cold { loader: Loader<F>, start: u64, wanted: Wanted },
+    Cold { loader: Loader<F>, wanted: Wanted },
 }
 
 impl<F: Files> ReadPlan<F> {
@@ -210,8 +249,8 @@ impl<F: Files> ReadPlan<F> {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Place::Cached { slices, .. } => slices.iter().map(Bytes::len).sum(),
-            Place::Cold { loader, start, wanted } => {
-                usize::try_from(loader.end - start).unwrap_or(usize::MAX).min(wanted.max_bytes)
+            Place::Cold { loader, wanted } => {
+                usize::try_from(loader.end).unwrap_or(usize::MAX).min(wanted.max_bytes)
             }
         }
     }
@@ -239,17 +278,19 @@ impl<F: Files> ReadPlan<F> {
     /// # Errors
     /// The file can't be read, or isn't what was written.
     pub async fn run(self) -> Result<Vec<Bytes>, StorageError> {
-        let (loader, start, wanted) = match self.0 {
+        let (loader, wanted) = match self.0 {
             Place::Cached { slices, .. } => return Ok(slices),
-            Place::Cold { loader, start, wanted } => (loader, start, wanted),
+            Place::Cold { loader, wanted } => (loader, wanted),
         };
+        loader.index_until(|index| index.knows(wanted.from)).await?;
+        let start = loader.index.borrow().position_for(wanted.from);
         let mut rope = Rope::at(start);
         let mut to = start + wanted.max_bytes as u64 + SLACK;
         loop {
             loader.extend(&mut rope, to).await?;
             match cut(&rope, wanted, loader.end) {
                 Cut::Needs(more) if more > rope.end() && more <= loader.end => to = more + SLACK,
-                Cut::Needs(position) => return Err(StorageError::Corrupt { path: loader.path, position }),
+                Cut::Needs(position) => return Err(loader.corrupt(position)),
                 Cut::Found(from, end, _) => {
                     verify(&rope, &loader, from, end)?;
                     return Ok(rope.slices(from, end));
@@ -259,12 +300,11 @@ impl<F: Files> ReadPlan<F> {
     }
 }
 
-/// Checks the CRC of every batch in a range.
+/// Checks the CRC of every batch in a range, and notes them in the index.
 fn verify<F: Files>(rope: &Rope, loader: &Loader<F>, from: u64, end: u64) -> Result<(), StorageError> {
     let mut position = from;
     while position < end {
-        let corrupt = StorageError::Corrupt { path: loader.path.clone(), position };
-        let meta = rope.header(position).ok_or_else(|| corrupt.clone())?;
+        let meta = rope.header(position).ok_or_else(|| loader.corrupt(position))?;
         let next = position + meta.bytes as u64;
         let slices = rope.slices(position, next.min(rope.end()));
         let fits = match &slices[..] {
@@ -272,8 +312,9 @@ fn verify<F: Files>(rope: &Rope, loader: &Loader<F>, from: u64, end: u64) -> Res
             pieces => meta.crc_fits(&pieces.concat()),
         };
         if next > end || !fits {
-            return Err(corrupt);
+            return Err(loader.corrupt(position));
         }
+        loader.index.borrow_mut().push(&meta, position);
         position = next;
     }
     Ok(())
@@ -286,10 +327,11 @@ impl<F: Files> PartitionLog<F> {
         let wanted = Wanted { from, upto, max_bytes, first_whole };
         let next = self.segments.partition_point(|segment| segment.base <= from);
         let segment = &self.segments[next.saturating_sub(1)];
-        let Some(start) = segment.index.position_for(from) else {
-            return ReadPlan(Place::Cached { slices: Vec::new(), next: upto });
-        };
-        let loader = Loader::of(segment, &self.cache);
+        let loader = Loader::of(segment, self);
+        if !loader.index.borrow().knows(from) {
+            return ReadPlan(Place::Cold { loader, wanted });
+        }
+        let start = loader.index.borrow().position_for(from);
         let mut rope = Rope::at(start);
         let mut to = (start + max_bytes as u64 + SLACK).min(loader.end);
         loop {
@@ -301,7 +343,7 @@ impl<F: Files> PartitionLog<F> {
                 Cut::Needs(more) if to < more && rope.end() >= to && to < loader.end => {
                     to = more.min(loader.end)
                 }
-                Cut::Needs(_) => return ReadPlan(Place::Cold { loader, start, wanted }),
+                Cut::Needs(_) => return ReadPlan(Place::Cold { loader, wanted }),
             }
         }
     }

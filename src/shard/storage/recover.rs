@@ -1,8 +1,8 @@
 //! Opening a partition's log: new, or after a restart of any kind.
 //!
-//! Every segment is scanned: indexes, producers and epochs come from the batches themselves. A bad batch at the log's
-//! end is a torn write and is cut off; below what the checkpoint says was durable it is damage, and the partition
-//! stays offline.
+//! What the checkpoint tells of is taken as it says, and checked when it is read; everything after it is scanned:
+//! producers, epochs and indexes come from the batches themselves. A bad batch at the log's end is a torn write and is
+//! cut off; below what was durable it is damage, and the partition stays offline.
 
 use super::cache::TailCache;
 use super::segment::Segment;
@@ -86,7 +86,7 @@ impl<F: Files> PartitionLog<F> {
         };
         let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1) };
         let mut recovery = Recovery { files, dir, key, checkpoint, scan, state };
-        let segments = recovery.segments(bases, now_ms).await?;
+        let segments = recovery.segments(&bases, now_ms).await?;
         Ok(recovery.finish(segments, conf, cache))
     }
 }
@@ -119,10 +119,11 @@ pub(in crate::shard) async fn read_whole(file: &impl File) -> Result<Bytes, IoEr
 impl<F: Files> Recovery<'_, F> {
     async fn segments(
         &mut self,
-        bases: Vec<Offset>,
+        bases: &[Offset],
         now_ms: i64,
     ) -> Result<VecDeque<Segment<F>>, StorageError> {
         let mut segments: VecDeque<Segment<F>> = VecDeque::new();
+        let bases = self.remove_deleted(bases).await?;
         let Some(&first) = bases.first() else {
             // Nothing was ever flushed, or everything was deleted: go on where the checkpoint says.
             let next = self.checkpoint.durable.max(self.checkpoint.log_start);
@@ -132,12 +133,16 @@ impl<F: Files> Recovery<'_, F> {
         };
         self.scan.next_offset = first;
         self.state.log_start = self.state.log_start.max(first);
-        for base in bases {
+        for (index, &base) in bases.iter().enumerate() {
             if base != self.scan.next_offset {
                 // A segment is missing, or one that was rolled to before its predecessor was durable is here.
                 self.refuse_below(base, Segment::<F>::new(self.dir, base, now_ms).path)?;
             }
-            segments.extend(self.segment(base, now_ms).await?);
+            let segment = match self.known_segment(base, bases.get(index + 1).copied()) {
+                Some(segment) => Some(segment),
+                None => self.segment(base, now_ms).await?,
+            };
+            segments.extend(segment);
         }
         match segments.back_mut() {
             // Only now it is known which segment takes the appends: those after it may have had no place in the log.
@@ -145,6 +150,15 @@ impl<F: Files> Recovery<'_, F> {
             None => segments.push_back(Segment::new(self.dir, self.scan.next_offset, now_ms)),
         }
         Ok(segments)
+    }
+
+    /// Removes segments that lie below the log start, and returns the bases of the others.
+    async fn remove_deleted<'b>(&self, bases: &'b [Offset]) -> Result<&'b [Offset], StorageError> {
+        let deleted = bases.windows(2).take_while(|pair| pair[1] <= self.checkpoint.log_start).count();
+        for &base in &bases[..deleted] {
+            self.files.remove(&Segment::<F>::new(self.dir, base, 0).path).await?;
+        }
+        Ok(&bases[deleted..])
     }
 
     /// An error where what follows was durable once.
@@ -155,9 +169,20 @@ impl<F: Files> Recovery<'_, F> {
         Ok(())
     }
 
-    /// Scans one segment; `None` if it has no place in the log and was removed.
+    /// A segment that the checkpoint knows to its end. The last one isn't: more may have been appended.
+    fn known_segment(&mut self, base: Offset, next_base: Option<Offset>) -> Option<Segment<F>> {
+        let facts = self.checkpoint.segment(base).filter(|facts| Some(facts.next_offset) == next_base)?;
+        self.scan.next_offset = facts.next_offset;
+        Some(Segment::known(self.dir, facts))
+    }
+
+    /// Scans one segment, from where the checkpoint's knowledge of it ends; `None` if it has no place in the log and
+    /// was removed.
     async fn segment(&mut self, base: Offset, now_ms: i64) -> Result<Option<Segment<F>>, StorageError> {
-        let mut segment = Segment::new(self.dir, base, now_ms);
+        let mut segment = match self.checkpoint.segment(base) {
+            Some(facts) => Segment::known(self.dir, facts),
+            None => Segment::new(self.dir, base, now_ms),
+        };
         let file = self.files.open(&segment.path).await?;
         let header = SegmentHeader::decode(&file.read(0, SEGMENT_HEADER_BYTES).await?);
         let fits = header.is_some_and(|header| header.partition == self.key && header.base_offset == base);
@@ -172,13 +197,18 @@ impl<F: Files> Recovery<'_, F> {
         }
         segment.created_ms = header.map_or(now_ms, |header| header.created_ms);
         let size = file.size().await?;
+        if size < segment.end {
+            self.refuse_below(base, segment.path.clone())?;
+        }
+        self.resume_scan(&segment);
         let stop = self.scan_file(&mut segment, &file, size).await?;
         if stop == Stop::Bad {
             self.refuse_below(segment.next, segment.path.clone())?;
         }
         segment.written = segment.end;
+        segment.settled = (segment.next, segment.index.borrow().largest_timestamp());
         segment.extent = block_ceil(segment.end);
-        segment.file = Some(file.clone());
+        *segment.file.borrow_mut() = Some(file.clone());
         if stop == Stop::Bad || size > segment.extent {
             self.tidy_tail(&mut segment).await?;
         } else if segment.next > self.checkpoint.durable && !planted(Mutant::TrustUnflushed) {
@@ -186,6 +216,16 @@ impl<F: Files> Recovery<'_, F> {
             file.sync().await?;
         }
         Ok(Some(segment))
+    }
+
+    /// Goes on after what is known of a segment: its batches are of the newest epoch that was known, or a later one.
+    fn resume_scan(&mut self, segment: &Segment<F>) {
+        if segment.next > self.scan.next_offset {
+            self.scan.next_offset = segment.next;
+            let epochs = self.checkpoint.epochs.entries();
+            let newest = epochs.iter().rev().find(|(_, start)| *start <= segment.next);
+            self.scan.epoch = newest.map_or(LeaderEpoch(-1), |(epoch, _)| *epoch);
+        }
     }
 
     /// Takes batch after batch; says why it stopped.
@@ -203,7 +243,7 @@ impl<F: Files> Recovery<'_, F> {
             let stop = loop {
                 match self.scan.take(&buffer[used..], at_end) {
                     Ok(meta) => {
-                        segment.index.push(&meta, segment.end);
+                        segment.index.borrow_mut().push(&meta, segment.end);
                         segment.end += meta.bytes as u64;
                         segment.next = meta.last_offset() + 1;
                         used += meta.bytes;
@@ -228,9 +268,13 @@ impl<F: Files> Recovery<'_, F> {
     /// Cuts off what lies after the last good batch, and writes zeros over the rest of its block: an old batch that
     /// is still valid must not come back to life behind a new one.
     async fn tidy_tail(&self, segment: &mut Segment<F>) -> Result<(), StorageError> {
-        let Some(file) = segment.file.as_ref().filter(|_| !planted(Mutant::KeepTornTail)) else {
-            return Ok(());
+        let open = segment.file.borrow().clone();
+        let file = match open {
+            _ if planted(Mutant::KeepTornTail) => return Ok(()),
+            Some(file) => file,
+            None => self.files.open(&segment.path).await?,
         };
+        *segment.file.borrow_mut() = Some(file.clone());
         let block = block_floor(segment.end);
         let kept = usize::try_from(segment.end - block).expect("less than a block");
         file.truncate(block_ceil(segment.end)).await?;
@@ -261,6 +305,10 @@ impl<F: Files> Recovery<'_, F> {
             log_start: self.state.log_start,
             durable: log_end,
             unflushed: 0,
+            undurable: 0,
+            since_checkpoint: 0,
+            checkpointed_start: self.checkpoint.log_start,
+            doomed: Vec::new(),
             preparing: None,
         };
         Recovered { log, state: self.state }

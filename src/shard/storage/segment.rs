@@ -4,6 +4,7 @@ use super::cache::{Slots, TailCache};
 use crate::base::Offset;
 use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use crate::base::mutant::{Mutant, planted};
+use crate::log::checkpoint::SegmentFacts;
 use crate::log::index::Index;
 use crate::log::segment::{block_ceil, block_floor};
 use crate::seam::{Files, SealedBuf, WriteBuf};
@@ -33,12 +34,15 @@ pub(super) struct SealedChunk<F: Files> {
     pub(super) sealed: <F::Buf as WriteBuf>::Sealed,
 }
 
+/// A segment's file, shared with the reads that are under way: opened when it is first needed.
+pub(super) type FileSlot<F> = Rc<RefCell<Option<<F as Files>::File>>>;
+
 /// One segment.
 pub(super) struct Segment<F: Files> {
     pub(super) base: Offset,
     pub(super) path: PathBuf,
-    /// `None` until the first flush makes it.
-    pub(super) file: Option<F::File>,
+    /// Empty until the first flush makes it, and after a restart until somebody reads it.
+    pub(super) file: FileSlot<F>,
     pub(super) created_ms: i64,
     /// Offset after the last record.
     pub(super) next: Offset,
@@ -46,11 +50,14 @@ pub(super) struct Segment<F: Files> {
     pub(super) end: u64,
     /// Position after the last batch that a flush has written: what is beyond is only in memory.
     pub(super) written: u64,
+    /// The offset there, and the largest timestamp before it.
+    pub(super) settled: (Offset, i64),
     /// Length of the file that is written and durable: within it a flush of the device is enough.
     pub(super) extent: u64,
     /// Zeros beyond the extent, with a gap between that a flush still has to fill: from, to.
     pub(super) zeroed: Option<(u64, u64)>,
-    pub(super) index: Index,
+    /// Shared with reads under way, which note what they find.
+    pub(super) index: Rc<RefCell<Index>>,
     /// What is cached. Shared with reads under way, which add what they read.
     pub(super) slots: Rc<RefCell<Slots>>,
     pub(super) open: Option<OpenChunk<F>>,
@@ -68,20 +75,49 @@ impl<F: Files> Segment<F> {
         Segment {
             base,
             path: dir.join(crate::log::segment::file_name(base)),
-            file: None,
+            file: Rc::default(),
             created_ms,
             next: base,
             end: SEGMENT_HEADER_BYTES as u64,
             written: SEGMENT_HEADER_BYTES as u64,
+            settled: (base, i64::MIN),
             extent: 0,
             zeroed: None,
-            index: Index::default(),
+            index: Rc::new(RefCell::new(Index::new((base, SEGMENT_HEADER_BYTES as u64)))),
             slots: Rc::default(),
             open: None,
             chunk_bytes: CHUNK_BYTES_MIN,
             pending: Vec::new(),
             carry: Bytes::new(),
         }
+    }
+
+    /// A segment of which a checkpoint tells what lies in it.
+    pub(super) fn known(dir: &std::path::Path, facts: &SegmentFacts) -> Self {
+        let SegmentFacts { base_offset, next_offset, end, largest_timestamp, created_ms } = *facts;
+        let start = (base_offset, SEGMENT_HEADER_BYTES as u64);
+        let index = Index::unknown(start, (next_offset, end), largest_timestamp);
+        Segment {
+            next: next_offset,
+            end,
+            written: end,
+            settled: (next_offset, largest_timestamp),
+            extent: block_ceil(end),
+            index: Rc::new(RefCell::new(index)),
+            ..Segment::new(dir, base_offset, created_ms)
+        }
+    }
+
+    /// What a checkpoint tells of its durable part, if it has one.
+    pub(super) fn facts(&self) -> Option<SegmentFacts> {
+        let (next_offset, largest_timestamp) = self.settled;
+        (next_offset > self.base).then_some(SegmentFacts {
+            base_offset: self.base,
+            next_offset,
+            end: self.written,
+            largest_timestamp,
+            created_ms: self.created_ms,
+        })
     }
 
     /// Bytes of its batches.

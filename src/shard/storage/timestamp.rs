@@ -1,6 +1,7 @@
 //! Looking up the first record at or after a time (row 95).
 
 use super::read::{Loader, Rope};
+use super::segment::Segment;
 use super::{PartitionLog, StorageError};
 use crate::base::Offset;
 use crate::seam::Files;
@@ -11,7 +12,7 @@ const STRIDE: u64 = 64 * 1024;
 
 /// Where to look for a timestamp: the segments that may have it, oldest first.
 pub struct TimestampPlan<F: Files> {
-    places: Vec<(Loader<F>, u64)>,
+    segments: Vec<Loader<F>>,
     timestamp: i64,
     upto: Offset,
 }
@@ -20,20 +21,18 @@ impl<F: Files> PartitionLog<F> {
     /// Plans the look-up of the first record with at least this timestamp, below `upto`.
     #[must_use]
     pub fn plan_timestamp(&self, timestamp: i64, upto: Offset) -> TimestampPlan<F> {
-        let found = |segment: &super::segment::Segment<F>| {
-            let start = segment.index.position_for_timestamp(timestamp)?;
-            Some((Loader::of(segment, &self.cache), start))
-        };
-        TimestampPlan { places: self.segments.iter().filter_map(found).collect(), timestamp, upto }
+        let may_have = |segment: &&Segment<F>| segment.index.borrow().largest_timestamp() >= timestamp;
+        let segments = self.segments.iter().filter(may_have).map(|segment| Loader::of(segment, self));
+        TimestampPlan { segments: segments.collect(), timestamp, upto }
     }
 
     /// Plans the look-up of the record with the largest timestamp, below `upto`.
     #[must_use]
     pub fn plan_max_timestamp(&self, upto: Offset) -> TimestampPlan<F> {
-        let largest = self.segments.iter().map(|segment| segment.index.largest_timestamp()).max();
+        let largest = self.segments.iter().map(|segment| segment.index.borrow().largest_timestamp()).max();
         match largest {
             Some(timestamp) if timestamp != i64::MIN => self.plan_timestamp(timestamp, upto),
-            _ => TimestampPlan { places: Vec::new(), timestamp: i64::MAX, upto },
+            _ => TimestampPlan { segments: Vec::new(), timestamp: i64::MAX, upto },
         }
     }
 }
@@ -44,7 +43,9 @@ impl<F: Files> TimestampPlan<F> {
     /// # Errors
     /// The file can't be read, or a batch isn't what was written.
     pub async fn run(self) -> Result<Option<(Offset, i64)>, StorageError> {
-        for (loader, start) in self.places {
+        for loader in self.segments {
+            loader.index_until(|index| index.position_for_timestamp(self.timestamp).is_some()).await?;
+            let Some(start) = loader.index.borrow().position_for_timestamp(self.timestamp) else { continue };
             let mut rope = Rope::at(start);
             let mut position = start;
             while position < loader.end {

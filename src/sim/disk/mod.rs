@@ -72,6 +72,10 @@ impl Disk {
         let exec = &self.0.exec;
         exec.note(bytes as u64);
         exec.sleep(exec.micros(5, 40 + bytes as u64 / 500)).await;
+        if exec.chance(2) {
+            // What was begun later may well be done by now.
+            exec.sleep(exec.micros(200, 6_000)).await;
+        }
         match self.0.trouble.get() {
             None => Ok(()),
             Some((0, Trouble::Fails)) => Err(IoError::Failed { operation, path: path.to_owned(), code: EIO }),

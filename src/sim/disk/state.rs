@@ -182,7 +182,8 @@ impl State {
 impl Inode {
     /// A file all of which is flushed.
     pub(super) fn settled(durable: BTreeMap<u64, (u64, Block)>, len: u64) -> Self {
-        let mut data: Vec<u8> = durable.values().flat_map(|(_, block)| block).copied().collect();
+        let blocks: Vec<&[u8]> = durable.values().map(|(_, block)| block.as_slice()).collect();
+        let mut data = blocks.concat();
         data.resize(index(len), 0);
         Inode { data, dirty: BTreeMap::new(), durable, durable_len: len, len_covered: 0 }
     }
