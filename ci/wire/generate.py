@@ -155,7 +155,8 @@ class Field:
         if base == "bytes":
             return f"r.nullable_bytes({flexible})?" if nullable else f"r.bytes({flexible})?"
         if base == "records":
-            return f"r.nullable_bytes({flexible})?.map(Records::from)"
+            return (f"r.nullable_bytes({flexible})?.map(Records::from)" if nullable
+                    else f"r.bytes({flexible})?.into()")
         if nullable:
             return f"if r.i8()? < 0 {{ None }} else {{ Some({base}::decode(r, version)?) }}"
         return f"{base}::decode(r, version)?"
@@ -172,8 +173,6 @@ class Field:
     def read(self, scope):
         if not self.optional:
             return self.read_value(False)
-        if self.type == "records":
-            return self.read_one(True)
         cond = condition(self.nullable, scope)
         if cond is True:
             return self.read_value(True)
@@ -196,7 +195,8 @@ class Field:
             return (f"w.nullable_bytes({value}.as_deref(), {flexible});" if nullable
                     else f"w.nullable_bytes(Some(&{value}), {flexible});")
         if base == "records":
-            return f"w.records({value}.as_ref().map(|records| &records.0[..]), {flexible});"
+            slices = f"{value}.as_ref().map(|records| &records.0[..])" if nullable else f"Some({value}.0.as_slice())"
+            return f"w.records({slices}, {flexible});"
         if nullable:
             return (f"match &{value} {{ None => w.i8(-1), Some(value) => {{ w.i8(1); value.encode(w, version)?; }} }}")
         return f"{value}.encode(w, version)?;"
@@ -217,8 +217,6 @@ class Field:
         value = f"self.{self.rust}"
         if not self.optional:
             return self.write_value(value, False)
-        if self.type == "records":
-            return self.write_one(value, True)
         cond = condition(self.nullable, scope)
         if cond is True:
             return self.write_value(value, True)
@@ -383,6 +381,8 @@ def main():
             file.write(m.source())
     pairs, rows = table(messages)
     path = lambda m: f"{m.module}::{m.name}"
+    others = [m for m in live if m.raw["type"] not in ("request", "response")]
+    named = "".join(f'        "{m.name}" => run.run::<{path(m)}>(),\n' for m in others)
     with open(os.path.join(output, "mod.rs"), "w", encoding="utf-8") as file:
         file.write(HEAD + """//!
 //! Every API key and version, flexible and not, and Kafka's record schemas.
@@ -434,7 +434,15 @@ pub fn with_response<R: Run>(key: i16, run: R) -> Option<R::Out> {
 """ + dispatch(pairs, "response", path) + """        _ => return None,
     })
 }
+
+/// Runs with the type of a message that is neither request nor response; `None` for a name that the schemas don't know.
+pub fn with_other<R: Run>(name: &str, run: R) -> Option<R::Out> {
+    Some(match name {
+""" + named + """        _ => return None,
+    })
+}
 """)
 
 
-main()
+if __name__ == "__main__":
+    main()

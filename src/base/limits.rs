@@ -7,6 +7,9 @@ pub const BLOCK_BYTES: usize = 4096;
 /// Default of `socket.request.max.bytes`: a longer frame closes the connection before any buffer is taken.
 pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 
+/// Bytes of a string: what the length of the oldest encoding can say.
+pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
+
 /// Tagged fields in one structure; the schemas know fewer than 10, the rest is room for later versions.
 pub const TAGGED_FIELDS_MAX: usize = 1024;
 
@@ -54,3 +57,5 @@ const _: () = assert!(CHUNK_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(SEGMENT_HEADER_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(BATCH_HEADER_BYTES < BLOCK_BYTES);
 const _: () = assert!(FRAME_BYTES_MAX < i32::MAX as usize);
+const _: () = assert!(STRING_BYTES_MAX <= i16::MAX as usize);
+const _: () = assert!(TOPIC_NAME_MAX <= STRING_BYTES_MAX);

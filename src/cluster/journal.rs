@@ -98,6 +98,7 @@ impl Journal {
             for _ in 0..count {
                 journal.records.push(Record::decode(&mut reader).map_err(|_| unknown)?);
             }
+            reader.finish().map_err(|_| unknown)?;
             journal.chain = crc;
             journal.end = (position + 8 + body.len()).next_multiple_of(BLOCK_BYTES);
         }
@@ -134,6 +135,16 @@ mod tests {
             all.extend(records);
         }
         (bytes, all)
+    }
+
+    #[test]
+    fn a_good_frame_with_more_than_its_records_is_of_another_build() {
+        let (mut bytes, _) = journal(1);
+        let length = u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize + 1;
+        bytes[..4].copy_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
+        let crc = chained(0, &bytes[8..8 + length]);
+        bytes[4..8].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(Journal::read(&bytes.into()), Err(JournalError::Unknown { position: 0 }));
     }
 
     #[test]

@@ -87,7 +87,9 @@ pub(super) fn key(name: &str) -> Option<&'static Key> {
 /// The known name nearest to a mistyped one, if any is near.
 #[must_use]
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let ranked = known.map(|other| (distance(name, other), other)).min()?;
+    // Names more than twice as long can't be near, and a client's may be long enough to keep a shard busy.
+    let candidates = known.filter(|other| name.len() <= 2 * other.len());
+    let ranked = candidates.map(|other| (distance(name, other), other)).min()?;
     (ranked.0 <= name.len().max(ranked.1.len()) / 2).then_some(ranked.1)
 }
 
@@ -153,6 +155,12 @@ mod tests {
             assert_eq!(key.kind.check(key.default), Ok(()), "{}", key.name);
             assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{}", key.name);
         }
+    }
+
+    #[test]
+    fn a_very_long_name_is_near_to_nothing() {
+        assert_eq!(nearest(&"num.partitions".repeat(3), KEYS.iter().map(|key| key.name)), None);
+        assert_eq!(nearest("num.partitionss", KEYS.iter().map(|key| key.name)), Some("num.partitions"));
     }
 
     #[test]

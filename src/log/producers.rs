@@ -155,14 +155,18 @@ impl ProducerStates {
     /// Reads what `encode` wrote.
     ///
     /// # Errors
-    /// The bytes are something else.
+    /// The bytes are something else, or a producer has more batches than are ever kept.
     pub fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
         let mut states = ProducerStates::default();
         for _ in 0..r.array_len(true)?.ok_or(DecodeError::Length)? {
             let id = ProducerId(r.i64()?);
             let (epoch, seen_ms) = (ProducerEpoch(r.i16()?), r.i64()?);
             let mut batches = VecDeque::new();
-            for _ in 0..r.array_len(true)?.ok_or(DecodeError::Length)? {
+            let count = r.array_len(true)?.ok_or(DecodeError::Length)?;
+            if count > PRODUCER_BATCHES_KEPT {
+                return Err(DecodeError::Value);
+            }
+            for _ in 0..count {
                 let (first_sequence, last_sequence) = (r.i32()?, r.i32()?);
                 batches.push_back(Batch {
                     first_sequence,

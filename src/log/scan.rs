@@ -42,6 +42,7 @@ impl Scan {
             return Err(Stop::End);
         }
         let meta = BatchMeta::read(bytes).ok_or(Stop::Bad)?;
+        let next_offset = meta.last_offset().checked_add(1).ok_or(Stop::Bad)?;
         let follows = meta.magic == 2
             && meta.base_offset == self.next_offset
             && meta.leader_epoch >= self.epoch
@@ -56,7 +57,7 @@ impl Scan {
         if !meta.crc_fits(bytes) {
             return Err(Stop::Bad);
         }
-        self.next_offset = meta.last_offset() + 1;
+        self.next_offset = next_offset;
         self.epoch = meta.leader_epoch;
         Ok(meta)
     }
@@ -94,6 +95,14 @@ mod tests {
         assert_eq!(scan(&bytes), (3, end, Stop::End));
         bytes.extend([0; 100]);
         assert_eq!(scan(&bytes), (3, end, Stop::End));
+    }
+
+    #[test]
+    fn the_last_offset_there_is_has_none_after_it() {
+        let batch =
+            BatchBuilder::new(Codec::None, 1).record(1, None, None).build_at(i64::MAX, LeaderEpoch(2));
+        let mut scan = Scan { next_offset: i64::MAX, epoch: LeaderEpoch(2) };
+        assert_eq!(scan.take(&batch, true), Err(Stop::Bad));
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub fn file_name(base_offset: Offset) -> String {
 #[must_use]
 pub fn base_of(name: &str) -> Option<Offset> {
     let digits = name.strip_suffix(".seg")?;
-    (digits.len() == 20).then(|| digits.parse().ok())?
+    let plain = digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
 }
 
 /// The position rounded down to a block.
@@ -97,5 +98,7 @@ mod tests {
         assert_eq!(base_of(&file_name(1234)), Some(1234));
         assert_eq!(base_of("checkpoint"), None);
         assert_eq!(base_of("12.seg"), None);
+        assert_eq!(base_of("-0000000000000000001.seg"), None);
+        assert_eq!(base_of("+0000000000000000001.seg"), None);
     }
 }

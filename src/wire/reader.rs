@@ -3,7 +3,7 @@
 //! Source: the protocol guide's "Protocol Primitive Types" and KIP-482 (compact lengths, tagged fields).
 
 use super::text::Str;
-use crate::base::limits::TAGGED_FIELDS_MAX;
+use crate::base::limits::{STRING_BYTES_MAX, TAGGED_FIELDS_MAX};
 use bytes::{Buf, Bytes};
 use std::fmt;
 
@@ -196,6 +196,8 @@ impl Reader {
     pub fn nullable_string(&mut self, flexible: bool) -> Result<Option<Str>, DecodeError> {
         match self.nullable_length(flexible, |r| r.i16().map(i32::from))? {
             None => Ok(None),
+            // Kafka refuses it too. What got in by a compact length might have to go out by a short one.
+            Some(length) if length > STRING_BYTES_MAX => Err(DecodeError::Length),
             Some(length) => Str::from_utf8(self.bytes.split_to(length)).map(Some).ok_or(DecodeError::Utf8),
         }
     }
@@ -303,6 +305,14 @@ mod tests {
         assert_eq!(reader(&[0]).nullable_string(true), Ok(None));
         assert_eq!(reader(&[1]).nullable_string(true), Ok(Some(Str::EMPTY)));
         assert_eq!(reader(&[0]).string(true), Err(DecodeError::Length));
+    }
+
+    #[test]
+    fn no_string_is_longer_than_the_old_length_can_say() {
+        let longest = [&[0x80, 0x80, 0x02][..], &[b'a'; 32767]].concat();
+        assert!(Reader::new(longest.into()).string(true).is_ok());
+        let longer = [&[0x81, 0x80, 0x02][..], &[b'a'; 32768]].concat();
+        assert_eq!(Reader::new(longer.into()).string(true), Err(DecodeError::Length));
     }
 
     #[test]

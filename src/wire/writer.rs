@@ -1,5 +1,6 @@
 //! Writing Kafka's primitive types into frames whose record bytes are shared, not copied.
 
+use crate::base::limits::STRING_BYTES_MAX;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt;
 
@@ -121,16 +122,14 @@ impl Writer {
         }
     }
 
-    /// `NULLABLE_STRING`, or its compact form.
+    /// `NULLABLE_STRING`, or its compact form. What is longer than a string may be is cut: strings from outside are
+    /// checked where they enter, so that it can only be a text for people that quotes one.
     pub fn nullable_string(&mut self, value: Option<&str>, flexible: bool) {
+        let value = value.map(|text| &text[..text.floor_char_boundary(STRING_BYTES_MAX)]);
         if flexible {
             self.length(value.map(str::len), true);
         } else {
-            self.i16(
-                value.map_or(-1, |text| {
-                    i16::try_from(text.len()).expect("strings are checked where they enter")
-                }),
-            );
+            self.i16(value.map_or(-1, |text| i16::try_from(text.len()).expect("it was cut to what fits")));
         }
         self.raw(value.unwrap_or_default().as_bytes());
     }
@@ -245,6 +244,16 @@ mod tests {
         assert_eq!(pieces.len(), 4);
         assert_eq!(pieces[1].as_ptr(), records.as_ptr());
         assert_eq!(pieces.concat(), b"\0\0\0\x0e\0\x07\x0b0123456789\x01");
+    }
+
+    #[test]
+    fn a_text_beyond_the_longest_string_is_cut_between_characters() {
+        for (flexible, text) in [(false, "€".repeat(20_000)), (true, "€".repeat(20_000))] {
+            let mut writer = Writer::new();
+            writer.string(&text, flexible);
+            let read = Reader::new(writer.into_pieces().concat().into()).string(flexible).unwrap();
+            assert_eq!(read.as_str(), "€".repeat(32_767 / 3));
+        }
     }
 
     #[test]

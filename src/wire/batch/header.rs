@@ -135,10 +135,10 @@ impl BatchMeta {
         })
     }
 
-    /// Offset of the last record.
+    /// Offset of the last record; the largest there is, if the header claims one beyond it.
     #[must_use]
     pub fn last_offset(&self) -> Offset {
-        self.base_offset + i64::from(self.last_offset_delta)
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
     /// Sequence number of the last record; wraps from 2^31-1 to 0.

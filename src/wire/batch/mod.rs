@@ -5,6 +5,9 @@ mod records;
 mod validate;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub use header::{BatchMeta, Codec, patch_offsets, rewrite_append_time};
 pub use records::{BatchBuilder, Record, RecordError, first_at_or_after, largest_timestamp, records};
 pub use validate::{BatchError, ClientRules, Valid, validate_client_batch};

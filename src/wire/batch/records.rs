@@ -127,12 +127,14 @@ fn for_each(
     let plain = decompress(codec, payload).map_err(RecordError::Compression)?;
     let mut walk = RawRecords::new(&plain);
     while let Some(record) = walk.next_record()? {
+        // Sums wrap as in Kafka: a client's batch may say anything, and must not end who reads it.
         let timestamp = if meta.is_append_time() {
             meta.max_timestamp
         } else {
-            meta.base_timestamp + record.timestamp_delta
+            meta.base_timestamp.wrapping_add(record.timestamp_delta)
         };
-        if !each(meta.base_offset + i64::from(record.offset_delta), timestamp, &record) {
+        let offset = meta.base_offset.wrapping_add(i64::from(record.offset_delta));
+        if !each(offset, timestamp, &record) {
             break;
         }
     }

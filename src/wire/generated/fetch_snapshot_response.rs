@@ -111,7 +111,7 @@ impl Decode for PartitionSnapshot {
         out.snapshot_id = SnapshotId::decode(r, version)?;
         out.size = r.i64()?;
         out.position = r.i64()?;
-        out.unaligned_records = r.nullable_bytes(flexible)?.map(Records::from);
+        out.unaligned_records = Some(r.bytes(flexible)?.into());
         r.tagged_fields(|tag, r| {
             match tag {
                 0 => out.current_leader = LeaderIdAndEpoch::decode(r, version)?,
@@ -131,7 +131,13 @@ impl Encode for PartitionSnapshot {
         self.snapshot_id.encode(w, version)?;
         w.i64(self.size);
         w.i64(self.position);
-        w.records(self.unaligned_records.as_ref().map(|records| &records.0[..]), flexible);
+        {
+            let value = self
+                .unaligned_records
+                .as_ref()
+                .ok_or(EncodeError { field: "FetchSnapshotResponse.UnalignedRecords", version })?;
+            w.records(Some(value.0.as_slice()), flexible);
+        }
         w.uvarint(u32::from(!(self.current_leader == LeaderIdAndEpoch::default())));
         if !(self.current_leader == LeaderIdAndEpoch::default()) {
             w.tagged_field(0, |w| {

@@ -1440,3 +1440,25 @@ pub fn with_response<R: Run>(key: i16, run: R) -> Option<R::Out> {
         _ => return None,
     })
 }
+
+/// Runs with the type of a message that is neither request nor response; `None` for a name that the schemas don't know.
+pub fn with_other<R: Run>(name: &str, run: R) -> Option<R::Out> {
+    Some(match name {
+        "AbortedTxn" => run.run::<aborted_txn::AbortedTxn>(),
+        "ConsumerProtocolAssignment" => run.run::<consumer_protocol_assignment::ConsumerProtocolAssignment>(),
+        "ConsumerProtocolSubscription" => {
+            run.run::<consumer_protocol_subscription::ConsumerProtocolSubscription>()
+        }
+        "ControlRecordTypeSchema" => run.run::<control_record_type_schema::ControlRecordTypeSchema>(),
+        "DefaultPrincipalData" => run.run::<default_principal_data::DefaultPrincipalData>(),
+        "EndTxnMarker" => run.run::<end_txn_marker::EndTxnMarker>(),
+        "KRaftVersionRecord" => run.run::<k_raft_version_record::KRaftVersionRecord>(),
+        "LeaderChangeMessage" => run.run::<leader_change_message::LeaderChangeMessage>(),
+        "RequestHeader" => run.run::<request_header::RequestHeader>(),
+        "ResponseHeader" => run.run::<response_header::ResponseHeader>(),
+        "SnapshotFooterRecord" => run.run::<snapshot_footer_record::SnapshotFooterRecord>(),
+        "SnapshotHeaderRecord" => run.run::<snapshot_header_record::SnapshotHeaderRecord>(),
+        "VotersRecord" => run.run::<voters_record::VotersRecord>(),
+        _ => return None,
+    })
+}

@@ -103,7 +103,7 @@ impl Decode for PartitionData {
         out.acknowledge_error_code = r.i16()?;
         out.acknowledge_error_message = r.nullable_string(flexible)?;
         out.current_leader = LeaderIdAndEpoch::decode(r, version)?;
-        out.records = r.nullable_bytes(flexible)?.map(Records::from);
+        out.records = Some(r.bytes(flexible)?.into());
         out.acquired_records = array(r, flexible, |r| Ok(AcquiredRecords::decode(r, version)?))?;
         r.skip_tagged_fields()?;
         Ok(out)
@@ -119,7 +119,11 @@ impl Encode for PartitionData {
         w.i16(self.acknowledge_error_code);
         w.nullable_string(self.acknowledge_error_message.as_deref(), flexible);
         self.current_leader.encode(w, version)?;
-        w.records(self.records.as_ref().map(|records| &records.0[..]), flexible);
+        {
+            let value =
+                self.records.as_ref().ok_or(EncodeError { field: "ShareFetchResponse.Records", version })?;
+            w.records(Some(value.0.as_slice()), flexible);
+        }
         w.array_len(Some(self.acquired_records.len()), flexible);
         for item in &self.acquired_records {
             item.encode(w, version)?;

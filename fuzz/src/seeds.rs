@@ -1,0 +1,152 @@
+//! What each target starts from: the golden frames, and what the broker itself writes.
+
+use bytes::Bytes;
+use ringlog::base::{
+    LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicPartition,
+};
+use ringlog::cluster::{PartitionEntry, Record, frame};
+use ringlog::conf::{PROFILES, sample};
+use ringlog::log::checkpoint::Checkpoint;
+use ringlog::log::segment::{SegmentHeader, file_name};
+use ringlog::wire::Writer;
+use ringlog::wire::batch::{BatchBuilder, BatchMeta, Codec};
+use ringlog::wire::compress::compress;
+use ringlog::wire::generated::SCHEMAS;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+
+/// The seeds of a target. `golden` is the folder of the golden frames.
+///
+/// # Panics
+/// There is no such target, or the folder can't be read.
+pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
+    match target {
+        "request" => frames(golden, "-req.hex").into_iter().map(|(_, frame)| frame).collect(),
+        "response" => frames(golden, "-res.hex").into_iter().map(chosen).collect(),
+        "batch" => CODECS.iter().map(|codec| batch(*codec, 0).to_vec()).chain([extreme()]).collect(),
+        "decompress_gzip" => packed(Codec::Gzip),
+        "decompress_snappy" => packed(Codec::Snappy),
+        "decompress_lz4" => packed(Codec::Lz4),
+        "decompress_zstd" => packed(Codec::Zstd),
+        "scan" => vec![
+            (0..3).flat_map(|nth| batch(Codec::None, nth * 3).to_vec()).collect(),
+            extreme(),
+            vec![0; 100],
+        ],
+        "segment_header" => vec![segment().encode()[..64].to_vec(), file_name(1234).into_bytes()],
+        "checkpoint" => vec![unpadded(&checkpoint())],
+        "journal" => {
+            let (whole, _) = frame(&metadata(), 0);
+            vec![written(&metadata(), true), whole]
+        }
+        "record" => metadata().iter().map(|record| written(std::slice::from_ref(record), false)).collect(),
+        "config" => {
+            let profiles = PROFILES.iter().map(|(_, text)| text.as_bytes().to_vec());
+            profiles.chain([sample().into_bytes(), b"[num]\npartitions = 3\n".to_vec()]).collect()
+        }
+        other => panic!("no target is called {other}"),
+    }
+}
+
+/// Every golden frame of one kind, with its API and version.
+fn frames(golden: &Path, ending: &str) -> Vec<((i16, i16), Vec<u8>)> {
+    let paths = |folder: &Path| {
+        let entries = fs::read_dir(folder).expect("the folder of golden frames");
+        let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        paths.sort();
+        paths
+    };
+    let mut found = Vec::new();
+    for path in paths(golden).iter().flat_map(|client| paths(client)) {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("names are UTF-8");
+        let Some(stem) = name.strip_suffix(ending) else { continue };
+        let (key, version) = stem.split_once('-').expect("KEY-VERSION");
+        let text = fs::read_to_string(&path).expect("a golden frame");
+        let digits: Vec<u32> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        let frame = digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("a byte"));
+        found.push(((key.parse().expect("a key"), version.parse().expect("a version")), frame.collect()));
+    }
+    found
+}
+
+/// A response with the two bytes before it that say what it is.
+fn chosen(((key, version), frame): ((i16, i16), Vec<u8>)) -> Vec<u8> {
+    let index = SCHEMAS.iter().position(|schema| schema.key == key).expect("a key of the schemas");
+    let version = version - SCHEMAS[index].min;
+    let mut bytes = vec![u8::try_from(index).expect("small"), u8::try_from(version).expect("small")];
+    bytes.extend(frame);
+    bytes
+}
+
+fn batch(codec: Codec, base: i64) -> Bytes {
+    let builder = BatchBuilder::new(codec, 1000).producer(7, 0, 3);
+    let builder = builder.record(1000, None, Some(b"first")).record(1005, Some(b"key"), None);
+    builder.record(990, Some(b"k"), Some(&[b'x'; 40])).build_at(base, LeaderEpoch(2))
+}
+
+/// A batch whose sums go beyond their type: the largest offset, the largest timestamp, and records after them.
+fn extreme() -> Vec<u8> {
+    let mut bytes = batch(Codec::None, i64::MAX).to_vec();
+    bytes[27..35].copy_from_slice(&i64::MAX.to_be_bytes());
+    bytes
+}
+
+fn packed(codec: Codec) -> Vec<Vec<u8>> {
+    let texts = [Vec::new(), b"a short text".to_vec(), b"0123456789".repeat(200)];
+    let mut found: Vec<Vec<u8>> = texts.iter().map(|text| compress(codec, text)).collect();
+    if codec == Codec::Snappy {
+        // Raw, as some clients send it: "abcd", then eight more of the same.
+        found.push(b"\x0c\x0cabcd\x11\x04".to_vec());
+    }
+    found
+}
+
+fn segment() -> SegmentHeader {
+    let partition = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
+    SegmentHeader { partition, base_offset: 42, created_ms: 1 }
+}
+
+fn checkpoint() -> Vec<u8> {
+    let mut checkpoint = Checkpoint { log_start: 3, durable: 9, ..Checkpoint::default() };
+    checkpoint.epochs.assign(LeaderEpoch(1), 3);
+    let meta = BatchMeta::read(&batch(Codec::None, 0)).expect("a batch of ours");
+    checkpoint.producers.apply(&meta, 3);
+    checkpoint
+        .producers
+        .apply(&BatchMeta { producer_id: ProducerId(9), producer_epoch: ProducerEpoch(1), ..meta }, 6);
+    checkpoint.encode()
+}
+
+/// A checkpoint without the zeros after it.
+fn unpadded(file: &[u8]) -> Vec<u8> {
+    let length = u32::from_be_bytes(file[8..12].try_into().expect("four bytes"));
+    file[..16 + length as usize].to_vec()
+}
+
+fn metadata() -> Vec<Record> {
+    let configs = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+    let (topic, leader, leader_epoch) = (TopicId([3; 16]), NodeId(1), LeaderEpoch(4));
+    let entry = PartitionEntry { leader, leader_epoch, replicas: vec![leader, NodeId(2)], isr: vec![leader] };
+    vec![
+        Record::Broker { id: leader, host: "host".into(), port: 9092, rack: Some("rack".into()) },
+        Record::Topic { id: topic, name: "topic".into(), configs: configs.clone() },
+        Record::Partition { topic, entry },
+        Record::Leader { topic, partition: PartitionIndex(0), leader, epoch: LeaderEpoch(5) },
+        Record::TopicConfigs { topic, configs: configs.clone() },
+        Record::BrokerConfigs { configs },
+        Record::RemoveTopic { topic },
+        Record::ProducerIds { next: 1000 },
+    ]
+}
+
+fn written(records: &[Record], counted: bool) -> Vec<u8> {
+    let mut writer = Writer::new();
+    if counted {
+        writer.array_len(Some(records.len()), true);
+    }
+    records.iter().for_each(|record| record.encode(&mut writer));
+    writer.into_pieces().concat()
+}
