@@ -25,7 +25,7 @@ pub use read::ReadPlan;
 pub use recover::Recovered;
 pub(super) use recover::read_whole;
 pub use retain::RetentionJob;
-pub use timestamp::TimestampPlan;
+pub use timestamp::{Found, TimestampPlan};
 
 use crate::base::{Offset, TopicPartition};
 use crate::log::epochs::EpochCache;
