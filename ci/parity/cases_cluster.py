@@ -56,14 +56,21 @@ def log_dirs(b):
             "partition 5": [{"Topic": t, "Partitions": [5]}],
             "none": [],
         }.items():
-            yield f"v{version} {label}", b.call("DescribeLogDirs", version, Topics=topics)
+            yield f"v{version} {label}", in_order(b.call("DescribeLogDirs", version, Topics=topics))
         answer = b.call("DescribeLogDirs", version, Topics=None)
         for result in answer["Results"]:
             result["Topics"] = [topic for topic in result["Topics"] if topic["Name"] == t]
-        yield f"v{version} all", answer
+        yield f"v{version} all", in_order(answer)
     before = size(b, t)
     b.produce(t, batch([record(0, value=b"v" * 1000)]))
     yield "grows by the batch's bytes", size(b, t) - before
+
+
+def in_order(answer):
+    for result in answer["Results"]:
+        for topic in result["Topics"]:
+            topic["Partitions"].sort(key=lambda partition: partition["PartitionIndex"])
+    return answer
 
 
 def size(b, topic):

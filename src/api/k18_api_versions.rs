@@ -1,7 +1,7 @@
 //! ApiVersions (key 18), versions 0 to 5: which APIs and features there are.
 //!
 //! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3).
-//! Version 5 checks that the client reached the cluster and node it meant (KIP-1242).
+//! Version 5 checks that the client reached the cluster and node it meant (KIP-1242); it names both or neither.
 //!
 //! Features: metadata.version alone; the others come with what they stand for.
 
@@ -24,10 +24,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = ApiVersionsRequest::decode(&mut body, version)?;
     let named =
         is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version);
-    let elsewhere = request.cluster_id.as_deref().is_some_and(|id| id != context.cluster.cluster_id())
-        || (request.node_id >= 0 && request.node_id != context.node.id);
+    let half = request.cluster_id.is_none() != (request.node_id == -1);
+    let meant = |id: &str| id == context.cluster.cluster_id() && request.node_id == context.node.id;
+    let elsewhere = request.cluster_id.as_deref().is_some_and(|id| !meant(id));
     let error = match version {
         3.. if !named => ErrorCode::InvalidRequest,
+        5.. if half => ErrorCode::InvalidRequest,
         5.. if elsewhere => ErrorCode::RebootstrapRequired,
         _ => ErrorCode::None,
     };

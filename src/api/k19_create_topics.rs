@@ -5,7 +5,7 @@
 
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};
-use crate::cluster::{Command, NewTopic, Outcome, Topic};
+use crate::cluster::{Command, NewTopic, Outcome, Topic, check_topic_name};
 use crate::conf::TopicConf;
 use crate::conf::topic::describe;
 use crate::wire::generated::create_topics_request::CreatableTopic;
@@ -57,7 +57,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     ))
 }
 
+/// Checks in Kafka's order what can be checked here; the coordinator checks the rest, and the names once more.
 fn new_topic(context: &Context<'_>, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
+    check_topic_name(&topic.name).map_err(|why| (ErrorCode::InvalidTopicException, why))?;
+    if context.cluster.topic(&topic.name).is_some() {
+        return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", topic.name)));
+    }
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let Some(value) = &config.value else {
@@ -70,7 +75,11 @@ fn new_topic(context: &Context<'_>, topic: &CreatableTopic) -> Result<NewTopic, 
         .map_err(|problems| (ErrorCode::InvalidConfig, problems.join("; ")))?;
     let mut assignment = BTreeMap::new();
     for manual in &topic.assignments {
-        assignment.insert(manual.partition_index, manual.broker_ids.iter().map(|id| NodeId(*id)).collect());
+        let (index, ids) = (manual.partition_index, manual.broker_ids.iter().map(|id| NodeId(*id)).collect());
+        if assignment.insert(index, ids).is_some() {
+            let why = format!("Found multiple manual partition assignments for partition {index}");
+            return Err((ErrorCode::InvalidReplicaAssignment, why));
+        }
     }
     let defaults = &context.conf.topics;
     let by_default = assignment.is_empty();

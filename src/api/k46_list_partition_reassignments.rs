@@ -11,5 +11,5 @@ pub(super) const API: Api =
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     ListPartitionReassignmentsRequest::decode(&mut body, context.header.version)?;
-    Ok(context.respond(&ListPartitionReassignmentsResponse::default()))
+    Ok(context.respond(&ListPartitionReassignmentsResponse { error_message: None, ..Default::default() }))
 }

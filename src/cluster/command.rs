@@ -144,7 +144,7 @@ fn create(
     validate_only: bool,
 ) -> Result<(Vec<Record>, Outcome), Refusal> {
     if let Err(why) = check_topic_name(&new.name) {
-        return refuse(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {why}"));
+        return refuse(ErrorCode::InvalidTopicException, why);
     }
     if state.topic(&new.name).is_some() {
         return refuse(ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", new.name));
@@ -175,14 +175,18 @@ fn entry(replicas: Vec<NodeId>) -> PartitionEntry {
 }
 
 fn choose(state: &ClusterState, partitions: i32, factor: i16) -> Result<Vec<Vec<NodeId>>, Refusal> {
-    if !(1..=PARTITIONS_PER_TOPIC_MAX).contains(&partitions) {
-        let why = format!("Number of partitions was set to an invalid value: {partitions}.");
+    if partitions < 1 {
+        let why = "Number of partitions was set to an invalid non-positive value.";
         return refuse(ErrorCode::InvalidPartitions, why);
+    }
+    if partitions > PARTITIONS_PER_TOPIC_MAX {
+        return refuse(ErrorCode::PolicyViolation, "Excessively large number of partitions per request.");
     }
     let brokers: Vec<NodeId> = state.brokers().map(|(id, _)| id).collect();
     let wanted = usize::try_from(factor).unwrap_or(0);
     if wanted == 0 {
-        return refuse(ErrorCode::InvalidReplicationFactor, "Replication factor must be larger than 0.");
+        let why = "Replication factor must be larger than 0, or -1 to use the default value.";
+        return refuse(ErrorCode::InvalidReplicationFactor, why);
     }
     if wanted > brokers.len() {
         let there = brokers.len();
@@ -198,10 +202,13 @@ fn choose(state: &ClusterState, partitions: i32, factor: i16) -> Result<Vec<Vec<
 }
 
 fn manual(state: &ClusterState, new: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refusal> {
-    if new.partitions != -1 || new.replication_factor != -1 {
-        let why =
-            "A manual partition assignment was specified, so partitions and replication factor must be -1.";
-        return refuse(ErrorCode::InvalidRequest, why);
+    for (given, what) in
+        [(i32::from(new.replication_factor), "replication factor"), (new.partitions, "numPartitions")]
+    {
+        if given != -1 {
+            let why = format!("A manual partition assignment was specified, but {what} was not set to -1.");
+            return refuse(ErrorCode::InvalidRequest, why);
+        }
     }
     if new.assignment.keys().copied().ne(0..i32::try_from(new.assignment.len()).unwrap_or(0)) {
         return refuse(
@@ -210,35 +217,37 @@ fn manual(state: &ClusterState, new: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refu
         );
     }
     let lists: Vec<Vec<NodeId>> = new.assignment.values().cloned().collect();
-    check_lists(state, &lists)?;
+    check_lists(state, &lists, lists[0].len())?;
     Ok(lists)
 }
 
-fn check_lists(state: &ClusterState, lists: &[Vec<NodeId>]) -> Result<(), Refusal> {
-    for replicas in lists {
-        let mut sorted = replicas.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        if replicas.is_empty() || sorted.len() != replicas.len() {
-            return refuse(
-                ErrorCode::InvalidReplicaAssignment,
-                "a partition's replicas must be distinct and not empty",
-            );
-        }
-        if let Some(unknown) = replicas.iter().find(|id| !state.brokers.contains_key(id)) {
-            return refuse(
-                ErrorCode::InvalidReplicaAssignment,
-                format!("broker {unknown} is not registered"),
-            );
-        }
-        if replicas.len() != lists[0].len() {
-            return refuse(
-                ErrorCode::InvalidReplicaAssignment,
-                "all partitions need the same number of replicas",
-            );
-        }
+fn check_lists(state: &ClusterState, lists: &[Vec<NodeId>], factor: usize) -> Result<(), Refusal> {
+    let broken = lists.iter().find_map(|replicas| broken_list(state, replicas, factor));
+    broken.map_or(Ok(()), |why| {
+        refuse(ErrorCode::InvalidReplicaAssignment, format!("The manual partition assignment includes {why}"))
+    })
+}
+
+/// What is wrong with a partition's replicas, in Kafka's words.
+fn broken_list(state: &ClusterState, replicas: &[NodeId], factor: usize) -> Option<String> {
+    if replicas.is_empty() {
+        return Some("an empty replica list.".to_owned());
     }
-    Ok(())
+    let mut sorted = replicas.to_vec();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Some(format!("the broker {} more than once.", pair[0]));
+    }
+    if let Some(unknown) = sorted.iter().find(|id| !state.brokers.contains_key(id)) {
+        return Some(format!("broker {unknown}, but no such broker is registered."));
+    }
+    let count = replicas.len();
+    (count != factor).then(|| {
+        format!(
+            "a partition with {count} replica(s), but this is not consistent with previous partitions, which have \
+             {factor} replica(s)."
+        )
+    })
 }
 
 fn delete(state: &ClusterState, topic: TopicId) -> Result<(Vec<Record>, Outcome), Refusal> {
@@ -259,25 +268,33 @@ fn add_partitions(
         return refuse(ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.");
     };
     let have = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    if count <= have || count > PARTITIONS_PER_TOPIC_MAX {
+    if count == have {
+        return refuse(ErrorCode::InvalidPartitions, format!("Topic already has {have} partition(s)."));
+    }
+    if count < have {
         let why =
             format!("The topic {name} currently has {have} partition(s); {count} would not be an increase.");
         return refuse(ErrorCode::InvalidPartitions, why);
     }
+    if count > PARTITIONS_PER_TOPIC_MAX {
+        let why = "Excessively large number of additional partitions per request.";
+        return refuse(ErrorCode::PolicyViolation, why);
+    }
     let more = usize::try_from(count - have).unwrap_or(0);
+    let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
     let lists = match assignment {
         Some(lists) if lists.len() != more => {
-            let why = format!("{} assignment(s) were given for {more} new partition(s)", lists.len());
+            let why = format!(
+                "Attempted to add {more} additional partition(s), but only {} assignment(s) were specified.",
+                lists.len()
+            );
             return refuse(ErrorCode::InvalidReplicaAssignment, why);
         }
         Some(lists) => {
-            check_lists(state, &lists)?;
+            check_lists(state, &lists, factor)?;
             lists
         }
-        None => {
-            let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
-            choose(state, count - have, i16::try_from(factor).unwrap_or(1))?
-        }
+        None => choose(state, count - have, i16::try_from(factor).unwrap_or(1))?,
     };
     let id = topic.id;
     let records =

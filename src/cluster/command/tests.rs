@@ -58,8 +58,16 @@ fn manual_assignments_are_checked() {
         assignment: lists.iter().map(|(p, ids)| (*p, ids.iter().map(|id| NodeId(*id)).collect())).collect(),
         ..topic("manual")
     };
-    for bad in [&[(1, &[1][..])][..], &[(0, &[])], &[(0, &[1, 1])], &[(0, &[7])]] {
-        assert_eq!(create_code(&mut state, manual(bad)), ErrorCode::InvalidReplicaAssignment, "{bad:?}");
+    let includes = "The manual partition assignment includes";
+    for (bad, why) in [
+        (&[(1, &[1][..])][..], "partitions should be a consecutive 0-based integer sequence".to_owned()),
+        (&[(0, &[])], format!("{includes} an empty replica list.")),
+        (&[(0, &[1, 1])], format!("{includes} the broker 1 more than once.")),
+        (&[(0, &[7])], format!("{includes} broker 7, but no such broker is registered.")),
+    ] {
+        let create = Command::CreateTopic { topic: manual(bad), validate_only: false };
+        let refused = Outcome::Refused((ErrorCode::InvalidReplicaAssignment, why));
+        assert_eq!(run(&mut state, create), refused, "{bad:?}");
     }
     let both = NewTopic { partitions: 1, ..manual(&[(0, &[1])]) };
     assert_eq!(create_code(&mut state, both), ErrorCode::InvalidRequest);

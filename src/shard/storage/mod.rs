@@ -21,7 +21,7 @@ pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
 pub use flush::{Begun, FlushJob, flush_all};
 pub use prepare::{PrepareJob, Prepared};
-pub use read::ReadPlan;
+pub use read::{ReadPlan, batches_within};
 pub use recover::Recovered;
 pub(super) use recover::read_whole;
 pub use retain::RetentionJob;
