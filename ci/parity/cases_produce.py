@@ -43,8 +43,6 @@ def produce_malformed(b):
         "count too large": batch([record(0)], count=2, last_offset_delta=1),
         "count 1, delta 1": batch([record(0)], count=1, last_offset_delta=1),
         "negative count": batch([record(0)], count=-1, last_offset_delta=-2),
-        "offset deltas fall": batch([record(0, offset=1), record(1, offset=0)]),
-        "offset deltas have a gap": batch([record(0), record(1, offset=5)]),
         "bytes after the record": batch([record(0, tail=b"zz")]),
         "bytes after the last record": batch(payload=record(0) + b"zz", count=1),
         "record cut": batch(payload=record(0, value=b"x" * 50)[:-10], count=1),
@@ -55,6 +53,9 @@ def produce_malformed(b):
     for label, data in tries.items():
         yield label, b.produce(t, data)
     yield "end", b.list_offsets(t, -1)
+    u = b.topic("pmo")
+    yield "offset deltas fall", b.produce(u, batch([record(0, offset=1), record(1, offset=0)]))
+    yield "offset deltas have a gap", b.produce(u, batch([record(0), record(1, offset=5)]))
 
 
 @case

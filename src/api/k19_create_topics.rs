@@ -7,7 +7,7 @@ use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Command, NewTopic, Outcome, Topic, check_topic_name};
 use crate::conf::TopicConf;
-use crate::conf::topic::describe;
+use crate::conf::topic::{describe, normal};
 use crate::wire::generated::create_topics_request::CreatableTopic;
 use crate::wire::generated::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use crate::wire::generated::{CreateTopicsRequest, CreateTopicsResponse};
@@ -69,9 +69,9 @@ fn new_topic(context: &Context<'_>, topic: &CreatableTopic) -> Result<NewTopic, 
             let why = format!("Null value not supported for topic configs: {}", config.name);
             return Err((ErrorCode::InvalidConfig, why));
         };
-        configs.insert(config.name.to_string(), value.to_string());
+        configs.insert(config.name.to_string(), normal(&config.name, value));
     }
-    TopicConf::check(&configs, context.conf)
+    TopicConf::check(&configs, &context.in_force())
         .map_err(|problems| (ErrorCode::InvalidConfig, problems.join("; ")))?;
     let mut assignment = BTreeMap::new();
     for manual in &topic.assignments {
@@ -114,7 +114,7 @@ fn refused(name: Str, (error, message): Refusal) -> CreatableTopicResult {
 fn created(context: &Context<'_>, topic: &Topic) -> CreatableTopicResult {
     let config = |one: crate::conf::topic::Described| CreatableTopicConfigs {
         name: Str::from_static(one.name),
-        value: Some(one.value.into()),
+        value: one.value.map(Str::from),
         read_only: one.read_only,
         config_source: one.source,
         is_sensitive: false,
@@ -128,7 +128,7 @@ fn created(context: &Context<'_>, topic: &Topic) -> CreatableTopicResult {
             .partitions
             .first()
             .map_or(-1, |p| i16::try_from(p.replicas.len()).unwrap_or(-1)),
-        configs: Some(describe(&topic.configs, context.conf).into_iter().map(config).collect()),
+        configs: Some(describe(&topic.configs, &context.in_force()).into_iter().map(config).collect()),
         ..Default::default()
     }
 }

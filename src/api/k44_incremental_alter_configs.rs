@@ -1,53 +1,90 @@
-//! IncrementalAlterConfigs (key 44), versions 0 and 1: changes single settings of a topic (KIP-339).
+//! IncrementalAlterConfigs (key 44), versions 0 and 1: changes single settings of topics and brokers (KIP-339).
 //!
-//! Set, delete, append, subtract. Checked before anything changes (row 27). Settings of brokers: as in AlterConfigs.
+//! Set, delete, append, subtract. Checked before anything changes (row 27); changes of the same resource by several
+//! clients add up.
+//!
+//! Deviations: a broker's setting that this broker doesn't know is refused, where Kafka keeps it for a plugin; there
+//! are no loggers whose level could be set; client metrics and groups come later; an unknown operation is error 42
+//! instead of -1.
 
-use super::k33_alter_configs::{Change as Checked, Item, Refusal, check, commit, topic_of};
+use super::config_resource::{
+    Answer, LOGGER, Refusal, check, check_logger, check_names, commit, invalid, normal, target,
+};
 use super::{Api, Context, Plan};
 use crate::base::ErrorCode;
-use crate::conf::topic::{Change, alter};
-use crate::wire::generated::incremental_alter_configs_request::AlterConfigsResource;
+use crate::cluster::{Command, Edit, Target, edit};
+use crate::conf::topic::list_default;
+use crate::wire::generated::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use crate::wire::generated::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use crate::wire::generated::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use crate::wire::{Decode, DecodeError, Reader, Str};
+use crate::wire::{Decode, DecodeError, Reader};
 
 /// The API's entry in the registry.
 pub(super) const API: Api =
     Api { key: 44, name: "IncrementalAlterConfigs", min: 0, served_min: 0, max: 1, plan };
 
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = IncrementalAlterConfigsRequest::decode(&mut body, context.header.version)?;
     let items = request.resources.iter().map(|resource| {
-        let change = changed(context, resource);
-        let checked = change.as_ref().map(drop).map_err(Clone::clone);
-        let item = Item { kind: resource.resource_type, name: resource.resource_name.clone(), checked };
-        (item, change.ok())
+        let named = (resource.resource_type, resource.resource_name.clone());
+        (named, changed(context, resource))
     });
     Ok(commit(items.collect(), request.validate_only, |context, answers| {
-        let response =
-            |(item, error, message): (Item, ErrorCode, Option<String>)| AlterConfigsResourceResponse {
-                error_code: error.code(),
-                error_message: message.map(Str::from),
-                resource_type: item.kind,
-                resource_name: item.name,
-            };
+        let response = |Answer { kind, name, error, message }| AlterConfigsResourceResponse {
+            error_code: error.code(),
+            error_message: message,
+            resource_type: kind,
+            resource_name: name,
+        };
         let responses = answers.into_iter().map(response).collect();
         context.respond(&IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses })
     }))
 }
 
-fn changed(context: &Context<'_>, resource: &AlterConfigsResource) -> Result<Checked, Refusal> {
-    let (topic, mut configs) = topic_of(context, resource.resource_type, &resource.resource_name)?;
-    for config in &resource.configs {
-        let change = Change::from_wire(config.config_operation).ok_or_else(|| {
-            (
-                ErrorCode::InvalidRequest,
-                format!("Unknown operation {} for {}", config.config_operation, config.name),
-            )
-        })?;
-        let applied = alter(&mut configs, (&config.name, change, config.value.as_deref()), context.conf);
-        applied.map_err(|why| (ErrorCode::InvalidConfig, why))?;
+fn changed(context: &Context<'_>, resource: &AlterConfigsResource) -> Result<Option<Command>, Refusal> {
+    let missing = |config: &AlterableConfig| config.config_operation != DELETE && config.value.is_none();
+    check_names(resource.configs.iter().map(|config| (&config.name, missing(config))))?;
+    if resource.resource_type == LOGGER {
+        let changes = resource.configs.iter().map(|config| (config.name.clone(), config.value.clone()));
+        check_logger(context, &resource.resource_name, changes)?;
+        return Ok(None);
     }
-    check(context, &configs)?;
-    Ok((topic, configs))
+    let target = target(context, resource.resource_type, &resource.resource_name)?;
+    let mut after = context.cluster.configs_of(target).cloned().unwrap_or_default();
+    let mut edits = Vec::with_capacity(resource.configs.len());
+    for config in &resource.configs {
+        let change = change(context, target, config)?;
+        edit(&mut after, &config.name, &change);
+        edits.push((config.name.to_string(), change));
+    }
+    check(context, target, &after)?;
+    Ok(Some(Command::EditConfigs { target, edits }))
+}
+
+fn change(context: &Context<'_>, target: Target, config: &AlterableConfig) -> Result<Edit, Refusal> {
+    let (name, operation) = (&config.name, config.config_operation);
+    let value = config.value.as_deref().unwrap_or_default();
+    let list = |verb: &str| {
+        let otherwise = match target {
+            Target::Topic(_) => list_default(name, &context.in_force()),
+            // The one list among the keys of brokers.
+            _ if **name == *"log.cleanup.policy" => Some(context.in_force().value(name).to_owned()),
+            _ => None,
+        };
+        let why = format!("Can't {verb} to key {name} because its type is not LIST.");
+        otherwise.ok_or((ErrorCode::InvalidConfig, why))
+    };
+    let words = || value.to_owned();
+    match operation {
+        SET => Ok(Edit::Set(normal(target, name, value))),
+        DELETE => Ok(Edit::Remove),
+        APPEND => Ok(Edit::Append { words: words(), otherwise: list("APPEND")? }),
+        SUBTRACT => Ok(Edit::Subtract { words: words(), otherwise: list("SUBTRACT")? }),
+        _ => Err(invalid(format!("Unknown operation {operation} for {name}"))),
+    }
 }

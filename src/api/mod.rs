@@ -3,6 +3,7 @@
 //! The registry is the only list of what this broker serves: ApiVersions answers from it, and `docs/PROTOCOL.md`
 //! is made from it.
 
+mod config_resource;
 mod context;
 mod fetch_session;
 mod k00_produce;

@@ -1,5 +1,6 @@
 //! What may be asked of the coordinator, and what it decides. Pure: the same state and command give the same records.
 
+use super::configs::{self, Edit, Target, edit};
 use super::names::{check_topic_name, collision_key};
 use super::placement::assign;
 use super::record::Record;
@@ -54,17 +55,19 @@ pub enum Command {
         /// Decide, change nothing.
         validate_only: bool,
     },
-    /// Replace a topic's settings, checked by who asks.
-    SetTopicConfigs {
-        /// The topic.
-        topic: TopicId,
+    /// Replace all of a target's settings, checked by who asks.
+    SetConfigs {
+        /// Whose.
+        target: Target,
         /// All of them.
         configs: BTreeMap<String, String>,
     },
-    /// Replace the settings of all brokers that can change while running.
-    SetBrokerConfigs {
-        /// All of them.
-        configs: BTreeMap<String, String>,
+    /// Change some of a target's settings, checked by who asks.
+    EditConfigs {
+        /// Whose.
+        target: Target,
+        /// In order.
+        edits: Vec<(String, Edit)>,
     },
     /// Hand out producer ids.
     AllocateProducerIds {
@@ -108,17 +111,30 @@ pub fn decide(state: &ClusterState, command: Command) -> (Vec<Record>, Outcome) 
         Command::AddPartitions { name, count, assignment, validate_only } => {
             add_partitions(state, &name, count, assignment, validate_only)
         }
-        Command::SetTopicConfigs { topic, configs } => match state.topic_by_id(topic) {
-            Some(_) => Ok((vec![Record::TopicConfigs { topic, configs }], Outcome::Done)),
-            None => refuse(ErrorCode::UnknownTopicOrPartition, "the topic doesn't exist"),
-        },
-        Command::SetBrokerConfigs { configs } => Ok((vec![Record::BrokerConfigs { configs }], Outcome::Done)),
+        Command::SetConfigs { target, configs } => configure(state, target, |now| *now = configs),
+        Command::EditConfigs { target, edits } => configure(state, target, |now| {
+            edits.iter().for_each(|(name, change)| edit(now, name, change));
+        }),
         Command::AllocateProducerIds { count } => {
             let first = state.next_producer_id;
             Ok((vec![Record::ProducerIds { next: first + count }], Outcome::ProducerIds { first, count }))
         }
     };
     decided.unwrap_or_else(|refusal| (Vec::new(), Outcome::Refused(refusal)))
+}
+
+fn configure(
+    state: &ClusterState,
+    target: Target,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<(Vec<Record>, Outcome), Refusal> {
+    let Some(now) = state.configs_of(target) else {
+        return refuse(ErrorCode::UnknownTopicOrPartition, "the topic doesn't exist");
+    };
+    let mut configs = now.clone();
+    change(&mut configs);
+    let records = if configs == *now { Vec::new() } else { vec![configs::record(target, configs)] };
+    Ok((records, Outcome::Done))
 }
 
 /// A broker that (re)starts leads its partitions in a new term, so that what it wrote before is told from what it
