@@ -252,7 +252,7 @@ impl Leader {
         let mut placed = *meta;
         placed.base_offset = base_offset;
         placed.max_timestamp = stamp.max_timestamp;
-        self.producers.apply(&placed, base_offset);
+        self.producers.apply(&placed, base_offset, now_ms);
         self.log_end = base_offset + i64::from(meta.last_offset_delta) + 1;
         assert!(self.log_end > base_offset, "a batch has at least one record");
         let same = stamp.append_time == meta.is_append_time() && stamp.max_timestamp == meta.max_timestamp;

@@ -35,6 +35,8 @@ struct Recovery<'a, F: Files> {
     checkpoint: Checkpoint,
     scan: Scan,
     state: replica::Recovered,
+    /// Wall clock.
+    now_ms: i64,
 }
 
 impl<F: Files> PartitionLog<F> {
@@ -85,7 +87,7 @@ impl<F: Files> PartitionLog<F> {
             ..replica::Recovered::default()
         };
         let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1) };
-        let mut recovery = Recovery { files, dir, key, checkpoint, scan, state };
+        let mut recovery = Recovery { files, dir, key, checkpoint, scan, state, now_ms };
         let segments = recovery.segments(bases, now_ms).await?;
         Ok(recovery.finish(segments, conf, cache))
     }
@@ -209,7 +211,8 @@ impl<F: Files> Recovery<'_, F> {
                         used += meta.bytes;
                         self.state.epochs.assign(meta.leader_epoch, meta.base_offset);
                         if meta.base_offset >= self.checkpoint.durable && !planted(Mutant::ForgetProducers) {
-                            self.state.producers.apply(&meta, meta.base_offset);
+                            let producers = &mut self.state.producers;
+                            producers.apply(&meta, meta.base_offset, self.now_ms);
                         }
                     }
                     Err(stop) => break stop,
