@@ -3,7 +3,7 @@ from broker import CLOSED, case
 from client import batch, record
 
 # Everything that needs no group, transaction, ACL, quota, replica or raft voter.
-SERVED = {0, 1, 2, 3, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 44, 46, 60, 75}
+SERVED = {0, 1, 2, 3, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 43, 44, 45, 46, 55, 60, 75}
 
 
 @case

@@ -45,6 +45,10 @@ KNOWN = [
     ("alter_broker_configs/*compression.type=zzz*", LATER),
     ("alter_topic_configs/compression.gzip.level=0*", LATER),
     ("alter_topic_configs/preallocate=TRUE*", LATER),
+    ("quorum/*/LeaderEpoch", "nobody else could be elected"),
+    ("quorum/*/Listeners*", "there is one listener"),
+    ("quorum/*/ReplicaDirectoryId", "the metadata has no directory of its own"),
+    ("reassign/nothing/ErrorMessage", "no text and an empty one are the same to clients"),
     ("alter_topic_configs/operation 9/*", "what the client did wrong isn't the broker's failure"),
 ]
 

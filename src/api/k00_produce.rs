@@ -229,3 +229,6 @@ fn endpoint(context: &Context<'_>) -> NodeEndpoint {
         rack: node.rack.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

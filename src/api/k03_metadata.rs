@@ -3,7 +3,7 @@
 //! Rules: protocol rows 12 to 19. Deviations: a topic that is created on request is there at the next call, where
 //! Apache Kafka may need another second (the first answer is error 3 in both); neither name nor id is error 100.
 
-use super::k19_create_topics::command;
+use super::admin::k19_create_topics::command;
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Command, NewTopic, Topic, check_topic_name, is_internal_topic};
@@ -175,4 +175,64 @@ fn described(topic: &Topic, request: &MetadataRequest) -> MetadataResponseTopic 
 /// What the client may do with a topic, whether it is there or not.
 fn operations(request: &MetadataRequest) -> i32 {
     if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { OPERATIONS_UNASKED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Fixture;
+    use crate::base::TopicId;
+
+    fn topic(name: Option<&str>, topic_id: TopicId) -> MetadataRequestTopic {
+        MetadataRequestTopic { name: name.map(Into::into), topic_id }
+    }
+
+    fn ask(fixture: &mut Fixture, version: i16, topics: Vec<MetadataRequestTopic>) -> MetadataResponse {
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        fixture.ask(3, version, &request).message()
+    }
+
+    fn codes(response: &MetadataResponse) -> Vec<i16> {
+        response.topics.iter().map(|topic| topic.error_code).collect()
+    }
+
+    #[test]
+    fn a_topic_that_is_asked_for_comes_to_be() {
+        for version in [1, 4, 9, 13] {
+            let mut fixture = Fixture::new();
+            let named = || vec![topic(Some("t"), TopicId::ZERO)];
+            assert_eq!(codes(&ask(&mut fixture, version, named())), [3], "the first answer is Kafka's");
+            assert_eq!(codes(&ask(&mut fixture, version, named())), [0]);
+        }
+        let mut fixture = Fixture::new();
+        let bad = || vec![topic(Some("a b"), TopicId::ZERO)];
+        assert_eq!(codes(&ask(&mut fixture, 9, bad())), [ErrorCode::InvalidTopicException.code()]);
+        assert_eq!(fixture.cluster.topics().count(), 0);
+    }
+
+    #[test]
+    fn versions_10_and_11_refuse_ids() {
+        let mut fixture = Fixture::new();
+        let id = fixture.topic("t");
+        for version in [10, 11] {
+            let both = vec![topic(Some("t"), TopicId::ZERO), topic(Some("t"), id)];
+            let refused = ask(&mut fixture, version, both);
+            assert_eq!(codes(&refused), [42, 42]);
+            assert!(refused.brokers.is_empty() && refused.controller_id == -1);
+        }
+        let answer = ask(&mut fixture, 12, vec![topic(None, id), topic(None, TopicId([9; 16]))]);
+        assert_eq!(codes(&answer), [0, ErrorCode::UnknownTopicId.code()]);
+    }
+
+    #[test]
+    fn a_topic_named_twice_is_answered_once() {
+        let mut fixture = Fixture::new();
+        fixture.topic("t");
+        let twice = vec![topic(Some("t"), TopicId::ZERO); 2];
+        assert_eq!(codes(&ask(&mut fixture, 9, twice)), [0]);
+    }
 }

@@ -74,3 +74,56 @@ pub(super) fn unsupported(context: &Context<'_>) -> Plan {
     context
         .respond_in(&ApiVersionsResponse { error_code, api_keys: vec![entry(&API)], ..Default::default() }, 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Fixture;
+
+    fn request() -> ApiVersionsRequest {
+        let (name, version) = ("test".into(), "1.0".into());
+        ApiVersionsRequest {
+            client_software_name: name,
+            client_software_version: version,
+            ..Default::default()
+        }
+    }
+
+    fn ask(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
+        Fixture::new().ask(18, version, request).message()
+    }
+
+    #[test]
+    fn every_api_of_the_registry_is_told_and_no_other() {
+        for version in 0..=5 {
+            let response = ask(version, &request());
+            let told: Vec<_> = response.api_keys.iter().map(|key| key.api_key).collect();
+            assert_eq!(told, API_TABLE.iter().map(|api| api.key).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn clients_have_decent_names() {
+        for name in ["", " ", "a b", "-a", "a-", "a_b", "ä"] {
+            let named = ApiVersionsRequest { client_software_name: name.into(), ..request() };
+            assert_eq!(ask(3, &named).error_code, ErrorCode::InvalidRequest.code(), "{name}");
+        }
+        assert_eq!(
+            ask(3, &ApiVersionsRequest { client_software_name: "a-b.c9".into(), ..request() }).error_code,
+            0
+        );
+    }
+
+    #[test]
+    fn a_client_names_cluster_and_node_or_neither() {
+        let meant = |cluster: Option<&str>, node_id| {
+            let cluster_id = cluster.map(Into::into);
+            ask(5, &ApiVersionsRequest { cluster_id, node_id, ..request() }).error_code
+        };
+        let this = "abcdefghijklmnopqrstuv";
+        let (half, elsewhere) = (ErrorCode::InvalidRequest.code(), ErrorCode::RebootstrapRequired.code());
+        assert_eq!((meant(None, -1), meant(Some(this), 1)), (0, 0));
+        assert_eq!((meant(None, 1), meant(Some(this), -1)), (half, half));
+        assert_eq!((meant(Some(this), 7), meant(Some("another"), 1)), (elsewhere, elsewhere));
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::configs::{self, Edit, Target, edit};
 use super::names::{check_topic_name, collision_key};
-use super::placement::assign;
+use super::placement::{assign, broken_assignment};
 use super::record::Record;
 use super::state::{ClusterState, PartitionEntry, Topic};
 use crate::base::limits::PARTITIONS_PER_TOPIC_MAX;
@@ -238,32 +238,8 @@ fn manual(state: &ClusterState, new: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refu
 }
 
 fn check_lists(state: &ClusterState, lists: &[Vec<NodeId>], factor: usize) -> Result<(), Refusal> {
-    let broken = lists.iter().find_map(|replicas| broken_list(state, replicas, factor));
-    broken.map_or(Ok(()), |why| {
-        refuse(ErrorCode::InvalidReplicaAssignment, format!("The manual partition assignment includes {why}"))
-    })
-}
-
-/// What is wrong with a partition's replicas, in Kafka's words.
-fn broken_list(state: &ClusterState, replicas: &[NodeId], factor: usize) -> Option<String> {
-    if replicas.is_empty() {
-        return Some("an empty replica list.".to_owned());
-    }
-    let mut sorted = replicas.to_vec();
-    sorted.sort_unstable();
-    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(format!("the broker {} more than once.", pair[0]));
-    }
-    if let Some(unknown) = sorted.iter().find(|id| !state.brokers.contains_key(id)) {
-        return Some(format!("broker {unknown}, but no such broker is registered."));
-    }
-    let count = replicas.len();
-    (count != factor).then(|| {
-        format!(
-            "a partition with {count} replica(s), but this is not consistent with previous partitions, which have \
-             {factor} replica(s)."
-        )
-    })
+    let broken = lists.iter().find_map(|replicas| broken_assignment(state, replicas, factor));
+    broken.map_or(Ok(()), |why| refuse(ErrorCode::InvalidReplicaAssignment, why))
 }
 
 fn delete(state: &ClusterState, topic: TopicId) -> Result<(Vec<Record>, Outcome), Refusal> {

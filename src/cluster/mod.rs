@@ -13,6 +13,6 @@ pub use command::{Command, NewTopic, Outcome, Refusal, decide};
 pub use configs::{Edit, Target, edit};
 pub use journal::{Journal, JournalError, frame};
 pub use names::{check_topic_name, is_internal_topic};
-pub use placement::{assign, owner_shard};
+pub use placement::{assign, broken_assignment, owner_shard};
 pub use record::Record;
 pub use state::{BrokerEntry, ClusterState, PartitionEntry, Topic};

@@ -12,7 +12,8 @@ use crate::wire::{Decode, DecodeError, Reader};
 use std::collections::BTreeMap;
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 33, name: "AlterConfigs", min: 0, served_min: 0, max: 2, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 33, name: "AlterConfigs", min: 0, served_min: 0, max: 2, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = AlterConfigsRequest::decode(&mut body, context.header.version)?;

@@ -12,7 +12,8 @@ use crate::wire::{Decode, DecodeError, Reader, Str};
 use std::collections::BTreeMap;
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 20, name: "DeleteTopics", min: 1, served_min: 1, max: 6, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 20, name: "DeleteTopics", min: 1, served_min: 1, max: 6, plan };
 
 /// One answer: of a topic to delete, or of what can't be one.
 struct Item {

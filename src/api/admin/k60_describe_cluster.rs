@@ -10,7 +10,8 @@ use crate::wire::generated::{DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::{Decode, DecodeError, Reader};
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 60, name: "DescribeCluster", min: 0, served_min: 0, max: 2, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 60, name: "DescribeCluster", min: 0, served_min: 0, max: 2, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeClusterRequest::decode(&mut body, context.header.version)?;

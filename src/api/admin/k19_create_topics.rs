@@ -15,10 +15,11 @@ use crate::wire::{Decode, DecodeError, Reader, Str};
 use std::collections::BTreeMap;
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 19, name: "CreateTopics", min: 2, served_min: 2, max: 7, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 19, name: "CreateTopics", min: 2, served_min: 2, max: 7, plan };
 
 /// The coordinator's command for a topic.
-pub(super) fn command(topic: NewTopic, validate_only: bool) -> Command {
+pub(in crate::api) fn command(topic: NewTopic, validate_only: bool) -> Command {
     Command::CreateTopic { topic, validate_only }
 }
 

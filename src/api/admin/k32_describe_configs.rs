@@ -19,7 +19,8 @@ use crate::wire::generated::{DescribeConfigsRequest, DescribeConfigsResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 32, name: "DescribeConfigs", min: 1, served_min: 1, max: 4, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 32, name: "DescribeConfigs", min: 1, served_min: 1, max: 4, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeConfigsRequest::decode(&mut body, context.header.version)?;

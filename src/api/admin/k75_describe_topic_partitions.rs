@@ -11,7 +11,7 @@ use crate::wire::generated::{DescribeTopicPartitionsRequest, DescribeTopicPartit
 use crate::wire::{Decode, DecodeError, Reader, Str};
 
 /// The API's entry in the registry.
-pub(super) const API: Api =
+pub(in crate::api) const API: Api =
     Api { key: 75, name: "DescribeTopicPartitions", min: 0, served_min: 0, max: 0, plan };
 
 /// Partitions in one answer at most, whatever the client asks for (Kafka: `max.request.partition.size.limit`).

@@ -10,7 +10,8 @@ use crate::wire::{Decode, DecodeError, Reader, Str};
 use std::collections::BTreeSet;
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 37, name: "CreatePartitions", min: 0, served_min: 0, max: 3, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 37, name: "CreatePartitions", min: 0, served_min: 0, max: 3, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = CreatePartitionsRequest::decode(&mut body, context.header.version)?;
