@@ -175,12 +175,14 @@ def alter_broker_configs(b):
         return described(b.configs(BROKER, name, list(keys) or None))
 
     t = b.topic("ab")
-    keys = ["message.max.bytes", "log.retention.ms", "log.retention.bytes", "log.segment.bytes",
+    keys = ["message.max.bytes", "log.flush.interval.messages", "log.flush.interval.ms", "log.retention.ms",
+            "log.retention.bytes", "log.segment.bytes",
             "log.cleanup.policy", "min.insync.replicas", "log.message.timestamp.type",
             "log.message.timestamp.after.max.ms", "log.message.timestamp.before.max.ms", "log.roll.ms"]  # fmt: skip
     values = {"log.cleanup.policy": "compact", "log.message.timestamp.type": "LogAppendTime",
               "min.insync.replicas": "2"}  # fmt: skip
-    topic_keys = ["max.message.bytes", "retention.ms", "retention.bytes", "segment.bytes", "cleanup.policy",
+    topic_keys = ["max.message.bytes", "flush.messages", "flush.ms",
+                  "retention.ms", "retention.bytes", "segment.bytes", "cleanup.policy",
                   "message.timestamp.type", "segment.ms"]  # fmt: skip
     for name in ("", "1"):
         for key in keys:

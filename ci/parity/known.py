@@ -44,7 +44,6 @@ KNOWN = [
     ("alter_broker_configs/*listeners*", NAMES),
     ("alter_broker_configs/*compression.type=zzz*", LATER),
     ("alter_topic_configs/compression.gzip.level=0*", LATER),
-    ("alter_topic_configs/preallocate=TRUE*", LATER),
     ("quorum/*/LeaderEpoch", "nobody else could be elected"),
     ("quorum/*/Listeners*", "there is one listener"),
     ("quorum/*/ReplicaDirectoryId", "the metadata has no directory of its own"),

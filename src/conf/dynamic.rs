@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub const DYNAMIC: &[&str] = &[
     "compression.type",
     "log.cleanup.policy",
+    "log.flush.interval.messages",
+    "log.flush.interval.ms",
     "log.message.timestamp.after.max.ms",
     "log.message.timestamp.before.max.ms",
     "log.message.timestamp.type",
@@ -35,9 +37,33 @@ pub const RATES: &[&str] = &[
 /// What a rate may be.
 pub(super) const RATE: Kind = Kind::Int { min: 0, max: i64::MAX };
 
-/// Keys whose default Apache Kafka gives in hours, under a name of its own.
-pub(super) const HOURS: &[(&str, &str)] =
-    &[("log.retention.ms", "log.retention.hours"), ("log.roll.ms", "log.roll.hours")];
+/// A default that Apache Kafka gives under another name, and so not under the key's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// The key.
+    pub(super) key: &'static str,
+    /// Where the default is.
+    pub(super) name: &'static str,
+    /// Milliseconds in its unit.
+    pub(super) unit_ms: i64,
+}
+
+/// All of them.
+pub(super) const ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere { key: "log.flush.interval.ms", name: "log.flush.scheduler.interval.ms", unit_ms: 1 },
+    Elsewhere { key: "log.retention.ms", name: "log.retention.hours", unit_ms: HOUR_MS },
+    Elsewhere { key: "log.roll.ms", name: "log.roll.hours", unit_ms: HOUR_MS },
+];
+
+const HOUR_MS: i64 = 3_600_000;
+
+impl Elsewhere {
+    /// The default in its unit.
+    pub(super) fn value(&self) -> String {
+        let ms = key(self.key).map_or("", |key| key.default);
+        ms.parse::<i64>().map_or_else(|_| ms.to_owned(), |ms| (ms / self.unit_ms).to_string())
+    }
+}
 
 /// One layer's value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,19 +103,21 @@ impl<'a> InForce<'a> {
         changed.map_or_else(|| self.start.layers.value(name).0, |value| value.as_str())
     }
 
-    /// Every layer's value of a key, the last word first. Empty where Kafka would give the default in hours.
+    /// Every layer's value of a key, the last word first. Empty where Kafka has no default of that name.
     pub(super) fn layers(&self, name: &'static str) -> Vec<Synonym> {
         let mut list = self.changes(name);
         let (value, source) = self.start.layers.value(name);
         if source != Source::Default {
             list.push(Synonym { name, value: value.to_owned(), source: AT_START });
         }
-        let default = key(name).map_or("", |key| key.default);
-        match HOURS.iter().find(|(ms, _)| *ms == name) {
-            None => list.push(Synonym { name, value: default.to_owned(), source: BY_DEFAULT }),
+        match ELSEWHERE.iter().find(|elsewhere| elsewhere.key == name) {
+            None => {
+                let value = key(name).map_or("", |key| key.default).to_owned();
+                list.push(Synonym { name, value, source: BY_DEFAULT });
+            }
             Some(_) if list.is_empty() => {}
-            Some((_, hours)) => {
-                list.push(Synonym { name: hours, value: in_hours(default), source: BY_DEFAULT });
+            Some(there) => {
+                list.push(Synonym { name: there.name, value: there.value(), source: BY_DEFAULT });
             }
         }
         list
@@ -103,11 +131,6 @@ impl<'a> InForce<'a> {
         };
         layers.into_iter().filter_map(change).collect()
     }
-}
-
-/// Milliseconds as whole hours.
-pub(super) fn in_hours(ms: &str) -> String {
-    ms.parse::<i64>().map_or_else(|_| ms.to_owned(), |ms| (ms / 3_600_000).to_string())
 }
 
 /// Checks a change of a broker's setting; gives the value as it is kept.
@@ -146,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_dynamic_key_exists() {
-        for name in DYNAMIC.iter().chain(HOURS.iter().map(|(name, _)| name)) {
+        for name in DYNAMIC.iter().chain(ELSEWHERE.iter().map(|there| &there.key)) {
             assert!(KEYS.iter().any(|key| key.name == *name), "{name}");
         }
     }

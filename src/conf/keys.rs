@@ -76,6 +76,8 @@ pub const KEYS: &[Key] = &[
     Key { name: "log.retention.bytes", kind: int(i64::MIN, i64::MAX), default: "-1", doc: "How many bytes of a partition are kept; below 0: no bound. Topics may set retention.bytes." },
     Key { name: "log.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "1073741824", doc: "Size of a segment file; topics may set segment.bytes." },
     Key { name: "log.roll.ms", kind: int(1, MS_MAX), default: "604800000", doc: "A segment is closed when it is this old; topics may set segment.ms." },
+    Key { name: "log.flush.interval.messages", kind: int(1, MS_MAX), default: "9223372036854775807", doc: "Flush after this many records at the latest. Every append is flushed at once, so any value is kept to; topics may set flush.messages." },
+    Key { name: "log.flush.interval.ms", kind: int(0, MS_MAX), default: "9223372036854775807", doc: "Flush after this long at the latest. Every append is flushed at once, so any value is kept to; topics may set flush.ms." },
     Key { name: "log.retention.check.interval.ms", kind: int(1, MS_MAX), default: "300000", doc: "How often old segments are looked for." },
     Key { name: "log.message.timestamp.type", kind: Kind::OneOf(&["CreateTime", "LogAppendTime"]), default: "CreateTime", doc: "Whose time a record carries; topics may set message.timestamp.type." },
     Key { name: "log.message.timestamp.before.max.ms", kind: int(0, MS_MAX), default: "9223372036854775807", doc: "How far a record's timestamp may lie behind the broker's clock." },

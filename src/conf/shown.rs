@@ -48,12 +48,6 @@ pub(super) const SHOWN: &[Shown] = &[
     shown("listeners", LIST, Value::Listener(&["listen"]), "See listen."),
     shown("log.dir", LIST, Value::Of("data.dir"), "See data.dir."),
     shown("log.dirs", LIST, Value::Of("data.dir"), "See data.dir."),
-    shown(
-        "log.flush.interval.ms",
-        LONG,
-        Value::None,
-        "The durability profile decides when records are flushed.",
-    ),
     shown("log.retention.minutes", INT, Value::None, "See log.retention.ms."),
     shown("log.roll.jitter.hours", INT, Value::Fixed("0"), "Segments are closed at their age exactly."),
     shown("log.roll.jitter.ms", LONG, Value::None, "Segments are closed at their age exactly."),

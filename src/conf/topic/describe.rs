@@ -1,7 +1,9 @@
 //! Settings as DescribeConfigs tells them: value, where it comes from, and what it would be otherwise (row 25).
 
 use super::table::{TOPIC_KEYS, TopicKey};
-use crate::conf::dynamic::{BY_DEFAULT, DYNAMIC, HOURS, InForce, OF_TOPIC, RATE, RATES, Synonym, in_hours};
+use crate::conf::dynamic::{
+    BY_DEFAULT, DYNAMIC, ELSEWHERE, Elsewhere, InForce, OF_TOPIC, RATE, RATES, Synonym,
+};
 use crate::conf::shown::{SHOWN, Value};
 use crate::conf::{KEYS, Key, Kind};
 use std::collections::BTreeMap;
@@ -76,11 +78,12 @@ pub fn describe(overrides: &BTreeMap<String, String>, broker: &InForce<'_>) -> V
 pub fn describe_broker(broker: &InForce<'_>) -> Vec<Described> {
     let mut list: Vec<Described> = KEYS.iter().map(|key| own_key(key, broker)).collect();
     list.extend(TOPIC_KEYS.iter().filter_map(behind_topics));
-    let hours = |(ms, name): &(&str, &'static str)| {
-        let default = KEYS.iter().find(|key| key.name == *ms).map_or("", |key| key.default);
-        fixed(name, 3, Some(in_hours(default)), "The default in hours; the key in ms goes before it.")
+    let elsewhere = |there: &Elsewhere| {
+        let kind = if there.unit_ms == 1 { 5 } else { 3 };
+        let doc = "The default of a key in milliseconds, which goes before it.";
+        fixed(there.name, kind, Some(there.value()), doc)
     };
-    list.extend(HOURS.iter().map(hours));
+    list.extend(ELSEWHERE.iter().map(elsewhere));
     list.extend(SHOWN.iter().map(|shown| {
         let value = |name: &str| Some(broker.value(name).to_owned()).filter(|value| !value.is_empty());
         let value = match shown.value {
@@ -177,6 +180,8 @@ mod tests {
         assert_eq!(told(&all, "retention.ms"), (text("604800000"), 5, vec![]));
         let roll = vec![("log.roll.ms", "5".to_owned(), 3), ("log.roll.hours", "168".to_owned(), 5)];
         assert_eq!(told(&all, "segment.ms"), (text("5"), 3, roll));
+        let flush = vec![("log.flush.interval.messages", "9223372036854775807".to_owned(), 5)];
+        assert_eq!(told(&all, "flush.messages"), (text("9223372036854775807"), 5, flush));
         let ratio = vec![("log.cleaner.min.cleanable.ratio", "0.5".to_owned(), 5)];
         assert_eq!(told(&all, "min.cleanable.dirty.ratio"), (text("0.5"), 5, ratio));
         assert_eq!(told(&all, "flush.ms"), (text("9223372036854775807"), 5, vec![]));

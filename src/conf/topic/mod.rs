@@ -1,4 +1,4 @@
-//! Topic settings. What is accepted is enforced; what isn't implemented is refused.
+//! Topic settings. What is accepted is kept to; what isn't implemented is refused.
 
 mod describe;
 mod table;
