@@ -59,7 +59,9 @@ const EVERYTHING: &[&str] = &[
 /// Crates and parts of `std` that only some layers may name. Every dependency has a row.
 const OUTSIDE: &[Layer] = &[
     layer("glommio", &["rt"]),
+    layer("io_uring", &["rt"]),
     layer("libc", &["rt"]),
+    layer("mimalloc", &["bin"]),
     layer("socket2", &["rt"]),
     layer("std::fs", &["rt", "load", "boot", "bin"]),
     layer("std::thread", &["rt", "load", "boot", "bin"]),

@@ -7,7 +7,7 @@ use crate::api::NodeInfo;
 use crate::base::ShardId;
 use crate::conf::{BrokerConf, FlushScopeChoice};
 use crate::metrics::ShardMetrics;
-use crate::rt::{Listeners, Mesh, RtConf, World};
+use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, RtConf, World};
 use crate::seam::{FlushScope, World as _};
 use crate::shard::{Broker, Message, Setup, Shard};
 use std::cell::Cell;
@@ -67,6 +67,8 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     let listeners = bind(address, shards)?;
     let mut rt = RtConf::new(shards, data_dir.path.clone());
     rt.spin = conf.spin;
+    let memory = conf.memory.append_bytes + conf.memory.tail_cache_bytes;
+    rt.file_memory_bytes = memory / usize::from(shards) + FILE_MEMORY_BYTES;
     rt.signals = true;
     rt.flush_scope = match conf.flush_scope {
         FlushScopeChoice::Auto => None,

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Default of the receive budget: two frames of the largest size and room for others.
 pub const RECEIVE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Default of the memory for files.
+pub const FILE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
 const _: () = assert!(RECEIVE_BYTES_MAX > 2 * crate::base::limits::FRAME_BYTES_MAX);
 
 /// How to run the shards of one process.
@@ -24,6 +27,9 @@ pub struct RtConf {
     pub data_dir: PathBuf,
     /// What one flush covers; found out by the kind of file system if not given.
     pub flush_scope: Option<FlushScope>,
+    /// Memory of one shard for what is written to files and read from them. More is taken from the process where it
+    /// doesn't suffice.
+    pub file_memory_bytes: usize,
     /// Bytes of incomplete and unread frames on one shard.
     pub receive_bytes_max: usize,
     /// How long an incomplete frame waits for its share of them.
@@ -50,6 +56,7 @@ impl RtConf {
             spin: Duration::ZERO,
             data_dir: data_dir.into(),
             flush_scope: None,
+            file_memory_bytes: FILE_MEMORY_BYTES,
             receive_bytes_max: RECEIVE_BYTES_MAX,
             receive_wait_max: Duration::from_secs(10),
             slow_frame_max: Duration::from_secs(30),

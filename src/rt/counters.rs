@@ -62,10 +62,10 @@ pub struct Stats {
     pub connections_open: usize,
     /// Bytes that incomplete and unread frames hold of the receive budget.
     pub receive_bytes: usize,
-    /// Bytes of file memory that only readers hold.
+    /// Bytes of file memory that readers hold, of this shard or others.
     pub lent_bytes: usize,
-    /// Bytes of free write buffers.
-    pub pooled_bytes: usize,
+    /// Bytes of the shard's memory for files that are in use.
+    pub file_memory_bytes: usize,
 }
 
 impl Counters {

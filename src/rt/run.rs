@@ -1,10 +1,11 @@
 //! Starting the shards and waiting for them.
 
+use super::bell::Bell;
 use super::conf::RtConf;
+use super::drive::drive;
 use super::mesh::{Mesh, MeshEnd, mesh_ends};
 use super::start::{Ready, StartError, prepare, processors};
 use super::stop::Signals;
-use super::tick::tick_task;
 use super::world::{World, spawn};
 use crate::base::ShardId;
 use crate::seam::World as _;
@@ -23,11 +24,11 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Submissions that a ring holds before it enters the kernel.
 const RING_DEPTH: usize = 256;
 
-/// How long ready tasks run before the rings are looked at again.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// How often glommio looks at its own rings, in which nothing happens (see `drive`).
+const PREEMPT: Duration = Duration::from_millis(100);
 
 /// How often the starting thread looks for signals while the shards run.
-const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
+const SIGNAL_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a shard tells the starting thread.
 enum News {
@@ -59,12 +60,12 @@ impl Gate {
     const OPEN: u32 = 1;
     const CANCELLED: u32 = 2;
 
-    async fn pass(&self) -> bool {
+    async fn pass(&self, world: &World) -> bool {
         loop {
             match self.0.load(Ordering::Acquire) {
                 Gate::OPEN => return true,
                 Gate::CANCELLED => return false,
-                _ => glommio::timer::sleep(Duration::from_millis(1)).await,
+                _ => world.sleep(Duration::from_millis(1)).await,
             }
         }
     }
@@ -91,11 +92,14 @@ where
     let (sender, news) = channel();
     let processors = processors();
     let mut handles = Vec::new();
-    for (index, end) in mesh_ends(conf.shards).into_iter().enumerate() {
+    let bells = (0..conf.shards).map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>();
+    let bells = bells.map_err(StartError::Ring)?;
+    for (index, end) in mesh_ends(&bells).into_iter().enumerate() {
         let processor = processors.get(index % processors.len().max(1)).copied();
         let teller = Teller(sender.clone());
         let (shard_main, ready, gate) = (shard_main.clone(), ready.clone(), Arc::clone(&gate));
-        let task = move || shard_task(end, ready, teller, gate, shard_main);
+        let start = ShardStart { end, bell: Arc::clone(&bells[index]), spin: conf.spin, ready, teller, gate };
+        let task = move || shard_task(start, shard_main);
         handles
             .push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
     }
@@ -120,38 +124,48 @@ fn builder(conf: &RtConf, processor: Option<usize>) -> LocalExecutorBuilder {
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .preempt_timer(PREEMPT)
-        .spin_before_park(conf.spin)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
 }
 
-/// Everything that happens on one shard's thread.
-async fn shard_task<M, F, Fut, T>(
+/// What a shard's thread gets.
+struct ShardStart<M> {
     end: MeshEnd<M>,
+    bell: Arc<Bell>,
+    spin: Duration,
     ready: Ready,
     teller: Teller,
     gate: Arc<Gate>,
-    shard_main: F,
-) -> Option<T>
+}
+
+/// Everything that happens on one shard's thread.
+async fn shard_task<M, F, Fut, T>(start: ShardStart<M>, shard_main: F) -> Option<T>
 where
     M: Send + 'static,
     F: Fn(ShardId, World, Mesh<M>) -> Fut,
     Fut: Future<Output = T> + 'static,
 {
+    let ShardStart { end, bell, spin, ready, teller, gate } = start;
     let shard = end.this();
     let mesh = Mesh::new(end);
-    let poked = mesh.clone();
-    let world = World::new(shard, &ready, Box::new(move || poked.poke()));
-    spawn(tick_task(world.clone()));
-    spawn(mesh.clone().flush_task());
-    spawn(mesh.clone().pump_task());
-    let ready = world.files().disable_polling(shard).await.map_err(StartError::Files);
-    let _ = teller.0.send(ready.map_or_else(News::Failed, |()| News::Started));
-    if !gate.pass().await {
-        return None;
-    }
-    let answer = shard_main(shard, world.clone(), mesh).await;
-    world.close().await;
-    Some(answer)
+    let exchanged = mesh.clone();
+    let world = match World::new(shard, &ready, Arc::clone(&bell), Box::new(move || exchanged.exchange())) {
+        Ok(world) => world,
+        Err(error) => {
+            let _ = teller.0.send(News::Failed(error));
+            return None;
+        }
+    };
+    spawn(drive(world.clone(), bell, spin));
+    let _ = teller.0.send(News::Started);
+    let life = async {
+        if !gate.pass(&world).await {
+            return None;
+        }
+        let answer = shard_main(shard, world.clone(), mesh).await;
+        world.close().await;
+        Some(answer)
+    };
+    world.counted(life).await
 }
 
 /// Waits until every shard has started; false if an executor couldn't be made, which its handle explains.

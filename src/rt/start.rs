@@ -10,7 +10,7 @@ use super::conf::RtConf;
 use super::net::Bounds;
 use super::stop::Stop;
 use crate::base::limits::BLOCK_BYTES;
-use crate::seam::{FlushScope, IoError};
+use crate::seam::FlushScope;
 use std::ffi::CString;
 use std::fmt;
 use std::fs;
@@ -58,9 +58,9 @@ pub enum StartError {
         /// What the shards alone need.
         needed: u64,
     },
-    /// A shard can't use the data folder.
-    Files(IoError),
-    /// A shard's thread or ring couldn't be made.
+    /// A shard's ring couldn't be made.
+    Ring(io::Error),
+    /// A shard's thread couldn't be made.
     Shard(String),
     /// A shard's thread panicked.
     Panicked,
@@ -95,7 +95,11 @@ impl fmt::Display for StartError {
                 "the limit of {limit} open files is too low: the shards alone need {needed}; \
                  raise it with `ulimit -n` or LimitNOFILE="
             ),
-            StartError::Files(error) => write!(f, "can't use the data folder: {error}"),
+            StartError::Ring(error) => write!(
+                f,
+                "io_uring can't be used: {error}; it needs Linux 5.11, kernel.io_uring_disabled = 0 and, \
+                 in a container, a seccomp profile that allows it"
+            ),
             StartError::Shard(reason) => write!(f, "a shard can't start: {reason}"),
             StartError::Panicked => f.write_str("a shard panicked"),
         }
@@ -110,6 +114,7 @@ pub(super) struct Ready {
     pub(super) clock: Clock,
     pub(super) data_dir: PathBuf,
     pub(super) flush_scope: FlushScope,
+    pub(super) file_memory_bytes: usize,
     pub(super) net: Bounds,
     pub(super) stop: Stop,
 }
@@ -131,6 +136,7 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
         clock: Clock::start(),
         data_dir,
         flush_scope,
+        file_memory_bytes: conf.file_memory_bytes,
         net: Bounds {
             receive_bytes: conf.receive_bytes_max,
             receive_wait: conf.receive_wait_max,

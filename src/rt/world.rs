@@ -1,19 +1,25 @@
 //! `seam::World` of one shard.
 
+use super::bell::Bell;
+use super::blocking::Blocking;
 use super::clock::{Clock, seed};
 use super::counters::{Counters, Stats};
-use super::files::DirectFiles;
+use super::files::{DirectFiles, Parts};
 use super::local::{Latch, yield_now};
 use super::net::{NetShard, SocketStream};
-use super::start::Ready;
+use super::ring::Ring;
+use super::start::{Ready, StartError};
 use super::stop::Stop;
+use super::timers::Timers;
 use crate::base::ShardId;
 use crate::base::random::Random;
 use crate::seam;
 use glommio::TaskQueueHandle;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one shard may ask of the machine. Cheap to clone; never leaves its shard.
@@ -26,37 +32,62 @@ struct Inner {
     shard: ShardId,
     clock: Clock,
     random: RefCell<Random>,
+    ring: Rc<Ring>,
+    timers: Rc<Timers>,
+    blocking: Rc<Blocking>,
     files: DirectFiles,
     net: Rc<NetShard>,
     counters: Rc<Counters>,
+    bell: Arc<Bell>,
     stop: Stop,
     stopping: Latch,
     closed: Latch,
     tasks: Cell<usize>,
-    /// Called on every tick: looks for messages whose wake got lost.
-    poke: Box<dyn Fn()>,
+    /// Steps of tasks since the driver last asked.
+    polls: Cell<u64>,
+    /// Exchanges messages with other shards; true if any came.
+    exchange: Box<dyn Fn() -> bool>,
 }
 
 impl World {
     /// The world of one shard, on its own thread.
-    pub(super) fn new(shard: ShardId, ready: &Ready, poke: Box<dyn Fn()>) -> Self {
+    pub(super) fn new(
+        shard: ShardId,
+        ready: &Ready,
+        bell: Arc<Bell>,
+        exchange: Box<dyn Fn() -> bool>,
+    ) -> Result<Self, StartError> {
+        let ring = Ring::new().map_err(StartError::Ring)?;
+        let blocking = Rc::new(Blocking::new(Arc::clone(&bell)));
         let counters = Rc::new(Counters::default());
-        let net = NetShard::new(ready.clock, Rc::clone(&counters), ready.net);
-        World {
+        let net = NetShard::new(ready.clock, Rc::clone(&ring), Rc::clone(&counters), ready.net);
+        let files = DirectFiles::new(Parts {
+            dir: ready.data_dir.clone(),
+            scope: ready.flush_scope,
+            ring: Rc::clone(&ring),
+            blocking: Rc::clone(&blocking),
+            memory_bytes: ready.file_memory_bytes,
+        });
+        Ok(World {
             inner: Rc::new(Inner {
                 shard,
                 clock: ready.clock,
                 random: RefCell::new(Random::new(seed())),
-                files: DirectFiles::new(ready.data_dir.clone(), ready.flush_scope),
+                ring,
+                timers: Timers::new(ready.clock),
+                blocking,
+                files,
                 net: Rc::new(net),
                 counters,
+                bell,
                 stop: ready.stop.clone(),
                 stopping: Latch::default(),
                 closed: Latch::default(),
                 tasks: Cell::new(0),
-                poke,
+                polls: Cell::new(0),
+                exchange,
             }),
-        }
+        })
     }
 
     /// The shard this is the world of.
@@ -80,18 +111,25 @@ impl World {
     /// Counters and gauges of the shard's runtime.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let ledger = self.inner.files.ledger();
         Stats {
             connections_open: self.inner.net.connections(),
             receive_bytes: self.inner.net.receive_bytes(),
-            lent_bytes: ledger.lent_bytes(),
-            pooled_bytes: ledger.pool().bytes(),
+            lent_bytes: self.inner.files.ledger().lent_bytes(),
+            file_memory_bytes: self.inner.files.memory_used(),
             ..self.inner.counters.stats()
         }
     }
 
     pub(super) fn net(&self) -> &Rc<NetShard> {
         &self.inner.net
+    }
+
+    pub(super) fn ring(&self) -> &Ring {
+        &self.inner.ring
+    }
+
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        &self.inner.bell
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -103,16 +141,31 @@ impl World {
         self.inner.closed.wait().await;
     }
 
-    /// Whether the shard's main task has ended.
-    pub(super) fn is_closed(&self) -> bool {
-        self.inner.closed.is_set()
+    /// Steps of tasks since the last call.
+    pub(super) fn take_polls(&self) -> u64 {
+        self.inner.polls.take()
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Option<Duration> {
+        self.inner.timers.next()
+    }
+
+    /// Sends what the turn has queued for others, and takes in all that has happened; true if anything has.
+    pub(super) fn take_in(&self, now: Duration) -> bool {
+        let inner = &self.inner;
+        let messages = (inner.exchange)();
+        let completions = inner.ring.reap() > 0;
+        let timers = inner.timers.fire(now) > 0;
+        let calls = inner.blocking.take_in();
+        let connections = inner.net.arrivals().take_in();
+        messages || completions || timers || calls || connections
     }
 
     /// What a tick does.
     pub(super) fn tick(&self, now: Duration, elapsed: Duration) {
         self.inner.files.ledger().sweep();
         self.inner.net.tick(now, elapsed);
-        (self.inner.poke)();
         if !self.inner.stopping.is_set() && self.inner.stop.requests() > 0 {
             self.inner.stopping.set();
         }
@@ -127,11 +180,20 @@ impl World {
             if self.inner.tasks.get() == 0 {
                 break;
             }
-            glommio::timer::sleep(Duration::from_millis(2)).await;
+            self.inner.timers.sleep(Duration::from_millis(2)).await;
         }
-        // The blocking thread works in order: when this call is back, so are all before it. glommio's thread panics
-        // if an answer finds no shard any more.
-        glommio::executor().spawn_blocking(|| ()).await;
+        // The blocking thread works in order: when this call is back, so are all before it.
+        self.inner.blocking.run(|| ()).await;
+    }
+
+    /// A future whose steps the driver counts, so that it knows whether the shard is idle.
+    pub(super) async fn counted<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| {
+            self.inner.polls.set(self.inner.polls.get() + 1);
+            future.as_mut().poll(context)
+        })
+        .await
     }
 }
 
@@ -167,15 +229,17 @@ impl seam::World for World {
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.inner.tasks.set(self.inner.tasks.get() + 1);
         let alive = Alive(Rc::clone(&self.inner));
-        let task = async move {
-            task.await;
+        let world = self.clone();
+        // A new task is something to do: the driver must not sleep before its first step.
+        self.inner.polls.set(self.inner.polls.get() + 1);
+        spawn(async move {
+            world.counted(task).await;
             drop(alive);
-        };
-        spawn(task);
+        });
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
-        glommio::timer::sleep(duration)
+        self.inner.timers.sleep(duration)
     }
 
     fn yield_now(&self) -> impl Future<Output = ()> + 'static {

@@ -150,8 +150,11 @@ impl<B: Broker> Shard<B> {
             let Some(fetch) = sets.get_mut(&set) else { return };
             let over = fetch.is_done() || now >= fetch.deadline;
             if !over && !fetch.woken {
-                deadlines.insert((fetch.deadline, set));
-                self.timers_due().notify();
+                let end = (fetch.deadline, set);
+                deadlines.insert(end);
+                if deadlines.first() == Some(&end) {
+                    self.timers_due().notify();
+                }
                 return;
             }
             !over

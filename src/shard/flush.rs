@@ -92,6 +92,7 @@ impl<B: Broker> Shard<B> {
         let mut outbox = Outbox::default();
         {
             let mut owner = self.owner().borrow_mut();
+            owner.growing.extend(keys);
             for (key, job) in keys.iter().zip(jobs) {
                 let upto = job.upto();
                 if let Some(partition) = owner.partitions.get_mut(key) {

@@ -10,22 +10,23 @@ use std::time::Duration;
 
 /// How often answers that time out, producer expiry and the log directory's space are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// A wait for a fetch's end is at most this much too long.
-const TIMER_SLACK: Duration = Duration::from_millis(5);
+/// Time between two tries to hand the mesh what it had no room for.
+const OVERFLOW_PAUSE: Duration = Duration::from_millis(1);
+/// Ends of fetches that are closer together than this are one wake-up.
+const TIMER_SLACK: Duration = Duration::from_micros(500);
 
 impl<B: Broker> Shard<B> {
     /// Ends the waits of fetches, and retries messages that the mesh had no room for.
     pub(super) async fn timer_task(self) {
         loop {
             let next = self.expire_fetches();
-            let stuck = self.retry_overflow();
-            let now = self.world().mono();
-            match next {
-                _ if stuck => self.world().sleep(Duration::from_millis(1)).await,
-                Some(next) => {
-                    let wait = next.saturating_sub(now).min(TIMER_SLACK).max(Duration::from_micros(100));
-                    self.world().sleep(wait).await;
-                }
+            let wait = match next {
+                _ if self.retry_overflow() => Some(OVERFLOW_PAUSE),
+                next => next.map(|next| next.saturating_sub(self.world().mono()).max(TIMER_SLACK)),
+            };
+            // Whoever adds an earlier end, or a message that the mesh refuses, says so.
+            match wait {
+                Some(wait) => or(self.world().sleep(wait), self.timers_due().notified()).await,
                 None => self.timers_due().notified().await,
             }
         }
@@ -66,7 +67,9 @@ impl<B: Broker> Shard<B> {
             while let Some((key, job)) = self.next_preparation() {
                 match job.run().await {
                     Ok(done) => {
-                        if let Some(partition) = self.owner().borrow_mut().partitions.get_mut(&key) {
+                        let mut owner = self.owner().borrow_mut();
+                        owner.growing.insert(key);
+                        if let Some(partition) = owner.partitions.get_mut(&key) {
                             partition.log.prepared(done);
                         }
                     }
@@ -86,7 +89,13 @@ impl<B: Broker> Shard<B> {
 
     fn next_preparation(&self) -> Option<(TopicPartition, super::storage::PrepareJob<super::FilesOf<B>>)> {
         let mut owner = self.owner().borrow_mut();
-        owner.partitions.iter_mut().find_map(|(key, partition)| Some((*key, partition.log.prepare_next()?)))
+        while let Some(key) = owner.growing.pop_first() {
+            let Some(partition) = owner.partitions.get_mut(&key) else { continue };
+            if let Some(job) = partition.log.prepare_next() {
+                return Some((key, job));
+            }
+        }
+        None
     }
 
     /// Deletes segments that time, size or DeleteRecords let go.

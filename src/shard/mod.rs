@@ -211,7 +211,7 @@ impl<B: Broker> Shard<B> {
 
     /// Waits until appended bytes that no flush has taken yet are within the append pool.
     pub(super) async fn produce_room(&self) {
-        let bound = self.conf().memory.append_bytes;
+        let bound = self.conf().memory.append_bytes / usize::from(self.shards());
         self.produce_done().until(|| self.0.cache.unwritten_bytes() < bound).await;
     }
 }

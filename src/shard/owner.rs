@@ -17,6 +17,8 @@ pub(super) struct Owner<B: Broker> {
     pub(super) partitions: BTreeMap<TopicPartition, Partition<FilesOf<B>>>,
     /// Those with appended bytes that no flush has taken yet.
     pub(super) dirty: BTreeSet<TopicPartition>,
+    /// Those whose segments may need zeros written ahead.
+    pub(super) growing: BTreeSet<TopicPartition>,
     /// Calls that came before their partitions.
     early: Vec<Calls>,
     effects: Effects,
@@ -27,6 +29,7 @@ impl<B: Broker> Default for Owner<B> {
         Owner {
             partitions: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            growing: BTreeSet::new(),
             early: Vec::new(),
             effects: Effects::default(),
         }

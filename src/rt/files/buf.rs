@@ -1,22 +1,20 @@
 //! Aligned memory: filled by one owner, then sealed, written and read at the same time.
 
-use crate::base::limits::BLOCK_BYTES;
-use crate::rt::loan::{Keep, Ledger, Lender};
+use crate::rt::memory::{Block, Ledger, Sealed};
 use crate::seam::{SealedBuf, WriteBuf};
 use bytes::Bytes;
-use glommio::io::DmaBuffer;
 use std::ops::Range;
 use std::rc::Rc;
 
 /// Memory of one shard that is being filled for a direct write.
 pub struct DirectBuf {
-    buffer: DmaBuffer,
+    block: Block,
     ledger: Rc<Ledger>,
 }
 
 impl DirectBuf {
-    pub(super) fn new(buffer: DmaBuffer, ledger: Rc<Ledger>) -> Self {
-        DirectBuf { buffer, ledger }
+    pub(super) fn new(block: Block, ledger: Rc<Ledger>) -> Self {
+        DirectBuf { block, ledger }
     }
 }
 
@@ -24,40 +22,31 @@ impl WriteBuf for DirectBuf {
     type Sealed = SealedDirectBuf;
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        self.buffer.as_bytes_mut()
+        self.block.bytes_mut()
     }
 
     fn seal(mut self, len: usize) -> SealedDirectBuf {
-        assert!(
-            len > 0 && len.is_multiple_of(BLOCK_BYTES),
-            "a direct write takes whole blocks, not {len} bytes"
-        );
-        if len < self.buffer.len() {
-            self.buffer.trim_to_size(len);
-        }
-        SealedDirectBuf { lender: Rc::new(Lender::new(Keep::Buffer(Rc::new(self.buffer)), self.ledger)) }
+        self.block.trim(len);
+        SealedDirectBuf { sealed: Rc::new(Sealed::new(self.block, self.ledger)) }
     }
 }
 
 /// Memory of one shard that nobody changes any more. Its slices may go to any shard.
 #[derive(Clone)]
 pub struct SealedDirectBuf {
-    lender: Rc<Lender>,
+    sealed: Rc<Sealed>,
 }
 
 impl SealedDirectBuf {
-    /// What the ring writes from; it holds a count of its own while the write is in flight.
-    pub(super) fn buffer(&self) -> Rc<DmaBuffer> {
-        match self.lender.keep() {
-            Keep::Buffer(buffer) => Rc::clone(buffer),
-            Keep::Read(_) => unreachable!("a sealed buffer is made from a write buffer"),
-        }
+    /// What a write carries.
+    pub(super) fn block(&self) -> &Rc<Block> {
+        self.sealed.block()
     }
 }
 
 impl SealedBuf for SealedDirectBuf {
     fn len(&self) -> usize {
-        self.lender.len()
+        self.sealed.block().len()
     }
 
     fn is_empty(&self) -> bool {
@@ -65,6 +54,6 @@ impl SealedBuf for SealedDirectBuf {
     }
 
     fn share(&self, range: Range<usize>) -> Bytes {
-        self.lender.whole().slice(range)
+        self.sealed.whole().slice(range)
     }
 }

@@ -1,7 +1,6 @@
 //! What the operating system answered, as the seam's error.
 
 use crate::seam::IoError;
-use glommio::GlommioError;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -54,17 +53,12 @@ pub(super) fn from_code(code: i32, doing: Doing, path: &Path) -> IoError {
     }
 }
 
-/// glommio's error as the seam's.
-pub(super) fn io_error(error: &GlommioError<()>, doing: Doing, path: &Path) -> IoError {
-    from_code(error.raw_os_error().unwrap_or(0), doing, path)
-}
-
 /// std's error as the seam's.
 pub(super) fn std_error(error: &std::io::Error, doing: Doing, path: &Path) -> IoError {
     from_code(error.raw_os_error().unwrap_or(0), doing, path)
 }
 
-/// glommio panics on a path with a zero byte; here it is an error like any other.
+/// A path with a zero byte is an error like any other.
 pub(super) fn check_path(path: &Path, doing: Doing) -> Result<(), IoError> {
     if path.as_os_str().as_bytes().contains(&0) {
         return Err(from_code(libc::EINVAL, doing, path));

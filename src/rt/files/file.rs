@@ -1,19 +1,20 @@
 //! One open file.
 
-use super::error::{Doing, from_code, io_error};
-use super::{DirectFiles, READ_BYTES_MAX, SealedDirectBuf};
+use super::error::{Doing, from_code, std_error};
+use super::{DirectFiles, SealedDirectBuf, names};
 use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX};
-use crate::rt::loan::Keep;
+use crate::rt::memory::Block;
 use crate::seam::{File, IoError, SealedBuf};
-use bytes::{Bytes, BytesMut};
-use glommio::io::{DmaBuffer, DmaFile, ReadResult};
+use bytes::Bytes;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// An open file of one shard. Closed through the ring when the last clone goes.
+/// An open file of one shard. Closed on the blocking thread when the last clone goes: the last close of a removed file
+/// frees its blocks, which takes long.
 #[derive(Clone)]
 pub struct DirectFile {
     inner: Rc<Inner>,
@@ -21,7 +22,8 @@ pub struct DirectFile {
 
 struct Inner {
     files: DirectFiles,
-    file: DmaFile,
+    /// Operations in flight hold counts of their own.
+    file: Option<Rc<OwnedFd>>,
     path: PathBuf,
 }
 
@@ -45,61 +47,59 @@ impl Span {
 }
 
 impl DirectFile {
-    pub(super) fn new(files: DirectFiles, file: DmaFile, path: PathBuf) -> Self {
-        DirectFile { inner: Rc::new(Inner { files, file, path }) }
+    pub(super) fn new(files: DirectFiles, file: OwnedFd, path: PathBuf) -> Self {
+        DirectFile { inner: Rc::new(Inner { files, file: Some(Rc::new(file)), path }) }
+    }
+
+    fn fd(&self) -> &Rc<OwnedFd> {
+        self.inner.file.as_ref().expect("only drop takes the descriptor")
     }
 
     fn failed(&self, doing: Doing, code: i32) -> IoError {
         from_code(code, doing, &self.inner.path)
     }
 
-    async fn write_buffer(&self, mut position: u64, mut buffer: Rc<DmaBuffer>) -> Result<(), IoError> {
+    /// What an operation of the ring came to: bytes, or the error.
+    fn outcome(&self, result: i32, doing: Doing) -> Result<usize, IoError> {
+        usize::try_from(result).map_err(|_| self.failed(doing, -result))
+    }
+
+    async fn write_block(&self, position: u64, block: &Rc<Block>) -> Result<(), IoError> {
         assert!(position.is_multiple_of(BLOCK), "a direct write begins at a block, not at {position}");
-        loop {
-            let len = buffer.len();
-            let written = self.inner.file.write_rc_at(Rc::clone(&buffer), position).await;
-            let written = written.map_err(|error| io_error(&error, Doing::Write, &self.inner.path))?;
-            if written >= len {
-                return Ok(());
+        let mut done = 0;
+        while done < block.len() {
+            let result = self.inner.files.ring().write(self.fd(), position + done as u64, block, done).await;
+            if result == -libc::EINTR || result == -libc::EAGAIN {
+                continue;
             }
-            // A short write (a full file system, a signal) goes on at the last whole block; a second one that gets
-            // nowhere is a full file system whose error number the next attempt would have told.
+            // A short write (a full file system, a signal) goes on at the last whole block; one that gets nowhere is a
+            // full file system whose error number the next attempt would have told.
+            let written = self.outcome(result, Doing::Write)?;
             let whole = written - written % BLOCK_BYTES;
             if whole == 0 {
                 return Err(self.failed(Doing::Write, libc::ENOSPC));
             }
-            let mut rest = self.inner.files.inner.ledger.pool().take(len - whole);
-            rest.as_bytes_mut().copy_from_slice(&buffer.as_bytes()[whole..]);
-            buffer = Rc::new(rest);
-            position += whole as u64;
+            done += whole;
         }
+        Ok(())
     }
 
-    async fn read_blocks(&self, first: u64, bytes: usize) -> Result<ReadResult, IoError> {
-        let read = self.inner.file.read_at_aligned(first, bytes).await;
-        read.map_err(|error| io_error(&error, Doing::Read, &self.inner.path))
-    }
-
-    /// A read that one operation can't serve, copied together.
-    async fn read_in_parts(&self, position: u64, len: usize) -> Result<Bytes, IoError> {
-        let size = self.size().await?;
-        let end = size.min(position.saturating_add(len as u64));
-        let mut parts = BytesMut::with_capacity(usize::try_from(end.saturating_sub(position)).unwrap_or(0));
-        let mut at = position;
-        while at < end {
-            let wanted = usize::try_from(end - at)
-                .map_or(READ_BYTES_MAX, |rest| rest.min(READ_BYTES_MAX - BLOCK_BYTES));
-            let span = Span::around(at, wanted);
-            let blocks = self.read_blocks(span.first, span.bytes).await?;
-            let Some(part) =
-                blocks.get(span.skip..blocks.len().min(span.skip + wanted)).filter(|part| !part.is_empty())
-            else {
+    /// Fills a block from the file; how much of it there was.
+    async fn read_block(&self, position: u64, block: &Rc<Block>) -> Result<usize, IoError> {
+        let mut done = 0;
+        while done < block.len() {
+            let result = self.inner.files.ring().read(self.fd(), position + done as u64, block, done).await;
+            if result == -libc::EINTR || result == -libc::EAGAIN {
+                continue;
+            }
+            let got = self.outcome(result, Doing::Read)?;
+            done += got;
+            // A broken block is only at the end of the file; a read cut short goes on.
+            if got == 0 || !done.is_multiple_of(BLOCK_BYTES) {
                 break;
-            };
-            parts.extend_from_slice(part);
-            at += part.len() as u64;
+            }
         }
-        Ok(parts.freeze())
+        Ok(done)
     }
 }
 
@@ -108,7 +108,7 @@ impl File for DirectFile {
 
     async fn write(&self, position: u64, data: &SealedDirectBuf) -> Result<(), IoError> {
         assert!(!data.is_empty(), "a write carries at least one block");
-        self.write_buffer(position, data.buffer()).await
+        self.write_block(position, data.block()).await
     }
 
     async fn write_zeros(&self, range: Range<u64>) -> Result<(), IoError> {
@@ -120,56 +120,50 @@ impl File for DirectFile {
         while at < range.end {
             let len =
                 usize::try_from(range.end - at).map_or(CHUNK_BYTES_MAX, |rest| rest.min(CHUNK_BYTES_MAX));
-            let mut zeros = self.inner.files.zeros();
-            if len < CHUNK_BYTES_MAX {
-                // glommio writes whole buffers only, so the end of the range needs one of its own size.
-                let mut rest = glommio::allocate_dma_buffer_global(len);
-                rest.as_bytes_mut().fill(0);
-                zeros = Rc::new(rest);
-            }
-            self.write_buffer(at, zeros).await?;
+            let zeros = self.inner.files.zeros(len);
+            self.write_block(at, &zeros).await?;
             at += len as u64;
         }
         Ok(())
     }
 
-    /// Up to `READ_BYTES_MAX` bytes (in whole blocks) in one operation and uncopied; a longer read is copied together.
     async fn read(&self, position: u64, len: usize) -> Result<Bytes, IoError> {
         if len == 0 {
             return Ok(Bytes::new());
         }
         let span = Span::around(position, len);
-        if span.bytes > READ_BYTES_MAX {
-            return self.read_in_parts(position, len).await;
-        }
-        let blocks = self.read_blocks(span.first, span.bytes).await?;
-        let got = blocks.len();
-        // Short by whole blocks may be the end of the file or a read cut short; a broken block is only at the end.
-        if got < span.bytes && got.is_multiple_of(BLOCK_BYTES) && self.size().await? > span.first + got as u64
-        {
-            return self.read_in_parts(position, len).await;
-        }
+        let block = Rc::new(self.inner.files.take(span.bytes));
+        let got = self.read_block(span.first, &block).await?;
         if got <= span.skip {
             return Ok(Bytes::new());
         }
-        let loan = self.inner.files.inner.ledger.lend(Keep::Read(blocks));
+        let loan = self.inner.files.ledger().lend(block);
         Ok(loan.slice(span.skip..got.min(span.skip + len)))
     }
 
     async fn sync(&self) -> Result<(), IoError> {
-        self.inner.file.fdatasync().await.map_err(|error| io_error(&error, Doing::Sync, &self.inner.path))
+        let result = self.inner.files.ring().sync(self.fd()).await;
+        self.outcome(result, Doing::Sync).map(drop)
     }
 
     async fn truncate(&self, len: u64) -> Result<(), IoError> {
-        self.inner
-            .file
-            .truncate(len)
-            .await
-            .map_err(|error| io_error(&error, Doing::Truncate, &self.inner.path))
+        let file =
+            self.fd().try_clone().map_err(|error| std_error(&error, Doing::Truncate, &self.inner.path))?;
+        let done = self.inner.files.blocking().run(move || names::truncate(file, len)).await;
+        done.map_err(|error| std_error(&error, Doing::Truncate, &self.inner.path))
     }
 
     async fn size(&self) -> Result<u64, IoError> {
-        self.inner.file.file_size().await.map_err(|error| io_error(&error, Doing::Size, &self.inner.path))
+        names::size(self.fd()).map_err(|error| std_error(&error, Doing::Size, &self.inner.path))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // An operation in flight keeps it open, and closes it where it ends.
+        if let Some(file) = self.file.take().and_then(Rc::into_inner) {
+            self.files.blocking().queue(Box::new(move || drop(file)));
+        }
     }
 }
 

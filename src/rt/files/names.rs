@@ -1,4 +1,5 @@
-//! Operations on names and folders. They block, so they run on the shard's blocking thread only.
+//! Operations on names, folders and whole files. They block, so they run on the shard's blocking thread only; `size`
+//! alone doesn't.
 #![expect(
     clippy::disallowed_methods,
     reason = "the one place where the seam's names become std::fs calls, off the shard's thread"
@@ -10,8 +11,33 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+/// Opens a file for direct reads and writes; made, or emptied, where `create` says so.
+pub(super) fn open(path: &Path, create: bool) -> io::Result<OwnedFd> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(create).truncate(create).mode(0o640).custom_flags(libc::O_DIRECT);
+    options.open(path).map(OwnedFd::from)
+}
+
+pub(super) fn truncate(file: OwnedFd, len: u64) -> io::Result<()> {
+    fs::File::from(file).set_len(len)
+}
+
+pub(super) fn size(file: &OwnedFd) -> io::Result<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the call fills memory of the right type, which is valid as zeroes as well.
+    let stat = unsafe {
+        if libc::fstat(file.as_raw_fd(), stat.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        stat.assume_init()
+    };
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
 
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)

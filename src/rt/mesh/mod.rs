@@ -1,26 +1,23 @@
 //! `seam::Mesh` between the shards of one process.
 //!
-//! A message waits in its sender's outbox until the end of the turn. Then the flusher hands each destination one
-//! batch, over a lock-free queue, and wakes it if it sleeps: one wake per turn and destination, whatever the number
-//! of messages. At the destination the pump moves batches to the inbox, from which `receive` takes them.
-//!
-//! Only the pump's waker ever crosses threads, and it is set once per shard. The tick looks at the queue as well, so
-//! a wake that got lost costs a tick, not a hang.
+//! A message waits in its sender's outbox until the end of the turn. Then each destination gets one batch, over a
+//! lock-free queue, and its bell is rung, which wakes it if it sleeps: one wake per turn and destination, whatever the
+//! number of messages. The destination looks for batches in each turn and moves them to the inbox, from which `receive`
+//! takes them.
 
 #[cfg(test)]
 mod tests;
 
+use super::bell::Bell;
 use super::local::Event;
 use crate::base::ShardId;
 use crate::base::limits::MESH_OUTBOX_MAX;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
 
 /// Messages that one `receive` takes at most: bounds the turn of the task that handles them.
 const RECEIVE_MAX: usize = 1024;
@@ -34,10 +31,7 @@ struct Batch<M> {
 /// A shard as the others see it. Process-wide.
 struct Port<M> {
     queue: Sender<Batch<M>>,
-    /// The pump's; set when it first runs.
-    pump: OnceLock<Waker>,
-    /// Whether the pump waits for a wake.
-    armed: AtomicBool,
+    bell: Arc<Bell>,
     /// Messages handed over and not yet received, by sender.
     waiting: Box<[AtomicUsize]>,
 }
@@ -56,15 +50,16 @@ impl<M> MeshEnd<M> {
     }
 }
 
-/// The ends of a mesh of `shards` shards, in order.
-pub(super) fn mesh_ends<M: Send + 'static>(shards: u16) -> Vec<MeshEnd<M>> {
+/// The ends of a mesh of as many shards as there are bells, in order.
+pub(super) fn mesh_ends<M: Send + 'static>(bells: &[Arc<Bell>]) -> Vec<MeshEnd<M>> {
+    let shards = u16::try_from(bells.len()).expect("the number of shards is bounded");
     let mut queues = Vec::new();
     let mut ports = Vec::new();
-    for _ in 0..shards {
+    for bell in bells {
         let (sender, receiver) = channel();
         queues.push(receiver);
         let waiting = (0..shards).map(|_| AtomicUsize::new(0)).collect();
-        ports.push(Port { queue: sender, pump: OnceLock::new(), armed: AtomicBool::new(false), waiting });
+        ports.push(Port { queue: sender, bell: Arc::clone(bell), waiting });
     }
     let ports: Arc<[Port<M>]> = ports.into();
     let end = |(this, queue)| MeshEnd { this: ShardId(this), ports: Arc::clone(&ports), queue };
@@ -87,7 +82,6 @@ struct Inner<M> {
     ports: Arc<[Port<M>]>,
     queue: Receiver<Batch<M>>,
     outboxes: RefCell<Vec<Vec<M>>>,
-    outgoing: Event,
     inbox: RefCell<VecDeque<(usize, M)>>,
     incoming: Event,
 }
@@ -102,31 +96,20 @@ impl<M: Send + 'static> Mesh<M> {
                 ports: end.ports,
                 queue: end.queue,
                 outboxes: RefCell::new(outboxes),
-                outgoing: Event::default(),
                 inbox: RefCell::new(VecDeque::new()),
                 incoming: Event::default(),
             }),
         }
     }
 
-    /// Sends what a turn queued, once per turn. Runs until the shard ends.
-    pub(super) async fn flush_task(self) {
-        loop {
-            self.inner.outgoing.wait().await;
-            self.inner.flush();
-        }
-    }
-
-    /// Takes in what others sent. Runs until the shard ends.
-    pub(super) async fn pump_task(self) {
-        poll_fn(|cx| self.inner.pump(cx)).await
-    }
-
-    /// Looks for batches whose wake was lost.
-    pub(super) fn poke(&self) {
-        if self.inner.take_batches() {
+    /// A turn's part: sends what it queued, takes in what others sent; whether there was any of that.
+    pub(super) fn exchange(&self) -> bool {
+        self.inner.flush();
+        let any = self.inner.take_batches();
+        if any {
             self.inner.incoming.set();
         }
+        any
     }
 }
 
@@ -146,30 +129,7 @@ impl<M> Inner<M> {
             port.waiting[self.this()].fetch_add(messages.len(), Ordering::Relaxed);
             // The other end is gone only when its shard has ended; what was sent to it has no reader then.
             let _ = port.queue.send(Batch { from: self.this(), messages });
-            // Pairs with the fence in `pump`: either the pump sees the batch, or this sees that the pump is armed.
-            fence(Ordering::SeqCst);
-            if port.armed.swap(false, Ordering::SeqCst)
-                && let Some(pump) = port.pump.get()
-            {
-                pump.wake_by_ref();
-            }
-        }
-    }
-
-    fn pump(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let port = &self.ports[self.this()];
-        port.pump.get_or_init(|| cx.waker().clone());
-        loop {
-            if self.take_batches() {
-                self.incoming.set();
-            }
-            port.armed.store(true, Ordering::SeqCst);
-            fence(Ordering::SeqCst);
-            if !self.take_batches() {
-                return Poll::Pending;
-            }
-            port.armed.store(false, Ordering::SeqCst);
-            self.incoming.set();
+            port.bell.ring();
         }
     }
 
@@ -227,7 +187,6 @@ impl<M: Send + 'static> crate::seam::Mesh<M> for Mesh<M> {
             inner.incoming.set();
         } else {
             outbox.push(message);
-            inner.outgoing.set();
         }
         Ok(())
     }

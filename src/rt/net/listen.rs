@@ -1,31 +1,31 @@
-//! Listening: one socket per shard on the same address, among which the kernel spreads connections (SO_REUSEPORT).
+//! Listening: one socket for the process, one thread that accepts and hands each shard its share.
+//!
+//! The ring must not hold the listening socket: the kernel takes the rings of a killed process apart some milliseconds
+//! after its end, and until then would go on completing connections that nobody will ever serve (measured 4 to 10 ms,
+//! enough for a restarted broker's first clients). A thread that waits in `poll` costs nothing while nobody connects.
+#![expect(clippy::disallowed_methods, reason = "the accepting thread, and its pause, belong to rt")]
 
+use super::arrivals::Arrival;
 use super::stream::SocketStream;
 use super::sys;
+use crate::rt::bell::Bell;
 use crate::rt::local::yield_now;
-use crate::rt::tick::TICK;
 use crate::rt::world::World;
-use crate::seam::World as _;
 use futures_lite::future::or;
-use glommio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Connections that one turn accepts.
+/// Connections that one turn of a shard takes.
 const TURN_ACCEPTS_MAX: u32 = 16;
-
-/// Pause between two looks at the queue of connections. The ring must not hold the listening socket: the kernel takes
-/// the rings of a killed process apart some milliseconds after its end, and until then would go on completing
-/// connections that nobody will ever serve (measured 4 to 10 ms, enough for a restarted broker's first clients).
-const PAUSE_IDLE: Duration = TICK;
 
 /// Pause after a failed accept (no descriptors left): trying again at once would only burn the core.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -51,30 +51,39 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// The sockets of one address, one for each shard. Process-wide; made before the shards start, so that an address in
-/// use is an error at once, and a free port (0) is known to all shards.
+/// A shard that takes connections.
+struct Entrance {
+    arrivals: Sender<Arrival>,
+    bell: Arc<Bell>,
+}
+
+/// The socket of one address. Process-wide; made before the shards start, so that an address in use is an error at
+/// once, and a free port (0) is known to all shards.
 #[derive(Clone)]
 pub struct Listeners {
-    sockets: Arc<[Socket]>,
+    entrances: Sender<Entrance>,
+    /// Tells the accepting thread that a shard has closed.
+    close: Arc<Bell>,
     address: SocketAddr,
 }
 
 impl Listeners {
-    /// Binds the address for `shards` shards. Nothing connects before `serve`.
+    /// Binds the address for `shards` shards. Nothing connects before all of them `serve`.
     ///
     /// # Errors
     /// The address isn't ours, is in use, or needs rights.
     pub fn bind(address: SocketAddr, shards: u16) -> Result<Listeners, ListenError> {
         let failed = |error| ListenError { address, error };
-        // Without SO_REUSEPORT this fails if anyone listens; with it, two brokers would silently share a port.
-        drop(open(address, false).map_err(failed)?);
-        let first = open(address, true).map_err(failed)?;
-        let bound = first.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
-        let mut sockets = vec![first];
-        for _ in 1..shards {
-            sockets.push(open(bound, true).map_err(failed)?);
-        }
-        Ok(Listeners { sockets: sockets.into(), address: bound })
+        let socket = open(address).map_err(failed)?;
+        let bound = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
+        let close = Arc::new(Bell::new().map_err(failed)?);
+        let (entrances, registered) = channel();
+        let accepting = Accepting { socket, close: Arc::clone(&close) };
+        let run = move || {
+            accepting.run(&registered.into_iter().take(usize::from(shards)).collect::<Vec<_>>(), shards)
+        };
+        std::thread::Builder::new().name("accept".to_owned()).spawn(run).map_err(failed)?;
+        Ok(Listeners { entrances, close, address: bound })
     }
 
     /// The address, with the port that was chosen for port 0.
@@ -83,61 +92,110 @@ impl Listeners {
         self.address
     }
 
-    /// Accepts connections of this shard until it stops, and hands each to `on_stream`, which spawns what serves it.
+    /// Takes this shard's share of the connections until it stops, and hands each to `on_stream`, which spawns what
+    /// serves it.
     ///
     /// # Errors
     /// Only at the start: the socket can't listen.
     pub async fn serve(&self, world: &World, on_stream: impl Fn(SocketStream)) -> Result<(), ListenError> {
-        let failed = |error| ListenError { address: self.address, error };
-        let socket = self.sockets[usize::from(world.shard().0)].try_clone().map_err(failed)?;
-        socket.listen(BACKLOG).map_err(failed)?;
+        let (arrivals, from) = channel();
+        world.net().arrivals().attach(from);
+        // The thread is gone only if another shard has closed already.
+        let _ = self.entrances.send(Entrance { arrivals, bell: Arc::clone(world.bell()) });
         let mut turn = 0;
-        while !world.is_closed() {
-            match sys::accept(socket.as_raw_fd()) {
-                None => or(world.sleep(PAUSE_IDLE), world.closed()).await,
-                Some(Ok(stream)) => welcome(world, stream, &on_stream),
-                Some(Err(error)) => refused(world, &error).await,
+        let closed = async {
+            world.closed().await;
+            None
+        };
+        let mut closed = std::pin::pin!(closed);
+        while let Some(arrival) = or(async { Some(world.net().arrivals().next().await) }, &mut closed).await {
+            match arrival {
+                Arrival::Connection(socket) => welcome(world, socket, &on_stream),
+                Arrival::Failed(error) => refused(world, &error),
+                Arrival::Refused(error) => return Err(ListenError { address: self.address, error }),
             }
             turn += 1;
             if turn % TURN_ACCEPTS_MAX == 0 {
                 yield_now().await;
             }
         }
+        self.close.ring();
         Ok(())
     }
 }
 
-fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+/// Binds alone: two brokers that share a port would each get a part of the clients.
+fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
     socket.bind(&address.into())?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
-fn welcome(world: &World, stream: TcpStream, on_stream: &impl Fn(SocketStream)) {
+fn welcome(world: &World, socket: OwnedFd, on_stream: &impl Fn(SocketStream)) {
     let net = world.net();
     if net.watches.len() >= net.bounds.connections {
         net.counters.connections_refused.add(1);
         return;
     }
     // Fails only on a connection that is over already, which its reader will notice.
-    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&socket).set_tcp_nodelay(true);
     net.counters.connections.add(1);
-    on_stream(SocketStream::new(stream, std::rc::Rc::clone(net)));
+    on_stream(SocketStream::new(socket, std::rc::Rc::clone(net)));
 }
 
-async fn refused(world: &World, error: &io::Error) {
-    let code = error.raw_os_error().unwrap_or(0);
-    if code == libc::ECONNABORTED || code == libc::EINTR {
-        return;
-    }
+fn refused(world: &World, error: &io::Error) {
     let failures = world.net().counters.accept_failures.add(1);
     if failures % 100 == 1 {
         tracing::warn!(shard = world.shard().0, failures, "can't accept connections: {error}");
     }
-    world.sleep(PAUSE).await;
+}
+
+/// The accepting thread.
+struct Accepting {
+    socket: Socket,
+    close: Arc<Bell>,
+}
+
+impl Accepting {
+    /// Accepts until a shard closes. Without all its shards (a start that failed) it ends at once.
+    fn run(self, entrances: &[Entrance], shards: u16) {
+        if entrances.len() < usize::from(shards) {
+            return;
+        }
+        if let Err(error) = self.socket.listen(BACKLOG) {
+            for entrance in entrances {
+                let error = io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0));
+                entrance.tell(Arrival::Refused(error));
+            }
+            return;
+        }
+        let mut next = 0;
+        self.close.arm();
+        while !sys::wait_for_either(self.socket.as_raw_fd(), self.close.event().as_raw_fd()) {
+            while let Some(accepted) = sys::accept(self.socket.as_raw_fd()) {
+                match accepted {
+                    Ok(socket) => {
+                        entrances[next % entrances.len()].tell(Arrival::Connection(socket));
+                        next += 1;
+                    }
+                    Err(error) if error.raw_os_error() == Some(libc::ECONNABORTED) => {}
+                    Err(error) => {
+                        entrances[0].tell(Arrival::Failed(error));
+                        std::thread::sleep(PAUSE);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Entrance {
+    fn tell(&self, arrival: Arrival) {
+        // A shard that has ended takes nothing more; what was meant for it is closed.
+        let _ = self.arrivals.send(arrival);
+        self.bell.ring();
+    }
 }

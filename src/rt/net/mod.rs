@@ -1,15 +1,17 @@
 //! `seam::Stream` on TCP: a listener per shard, frames in, slices out.
 //!
-//! Every socket call is tried without waiting first; only when there is nothing to do does a task wait, through
-//! glommio's readiness (a poll on the ring). Received bytes stay where the kernel put them; sent slices are sent from
+//! Every socket call is tried without waiting first; only when there is nothing to do does a task wait, for a poll on
+//! the shard's ring. Received bytes stay where the kernel put them; sent slices are sent from
 //! where they lie.
 //!
 //! What a peer can make a shard hold is bounded: connections by number, incomplete and unread frames by the receive
 //! budget (`budget`), idle and slow peers by time (`watch`). A claimed length allocates nothing before it is checked,
 //! and commits memory only as bytes arrive.
 
+mod arrivals;
 mod budget;
 mod buffers;
+mod connect;
 mod listen;
 mod reader;
 mod stream;
@@ -26,6 +28,8 @@ pub use writer::SocketWriter;
 
 use super::clock::Clock;
 use super::counters::Counters;
+use super::ring::Ring;
+use arrivals::Arrivals;
 use buffers::Buffers;
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,6 +53,8 @@ pub(super) struct Bounds {
 /// What all connections of one shard share.
 pub(super) struct NetShard {
     clock: Clock,
+    ring: Rc<Ring>,
+    arrivals: Arrivals,
     counters: Rc<Counters>,
     buffers: Buffers,
     watches: Watches,
@@ -56,9 +62,17 @@ pub(super) struct NetShard {
 }
 
 impl NetShard {
-    pub(super) fn new(clock: Clock, counters: Rc<Counters>, bounds: Bounds) -> Self {
+    pub(super) fn new(clock: Clock, ring: Rc<Ring>, counters: Rc<Counters>, bounds: Bounds) -> Self {
         let buffers = Buffers::new(bounds.receive_bytes);
-        NetShard { clock, counters, buffers, watches: Watches::default(), bounds }
+        NetShard {
+            clock,
+            ring,
+            arrivals: Arrivals::default(),
+            counters,
+            buffers,
+            watches: Watches::default(),
+            bounds,
+        }
     }
 
     /// The tick's part: memory that came back, connections that are overdue, waiters that gave up.
@@ -67,6 +81,16 @@ impl NetShard {
         self.buffers.budget().expire(now);
         let ended = self.watches.sweep(now, elapsed);
         self.counters.timed_out.add(ended as u64);
+    }
+
+    /// Connections on their way to this shard.
+    pub(super) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// Whether someone waits for memory that other shards may return without a word.
+    pub(super) fn wants_ticks(&self) -> bool {
+        self.buffers.budget().has_line()
     }
 
     /// Frees receive memory that an idle shard doesn't need.

@@ -1,16 +1,13 @@
 //! The receiving half: frames out of a byte stream.
 
+use super::Bounds;
 use super::budget::Stage;
 use super::buffers::{Buffers, FRAME_BUFFER_KEPT_MAX, FrameBuffer, WINDOW_LARGE, WINDOW_SMALL};
 use super::stream::Socket;
-use super::watch::Side;
-use super::{Bounds, sys};
 use crate::rt::local::yield_now;
 use crate::seam::{FrameReader, NetError};
 use bytes::{Buf, Bytes, BytesMut};
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 /// What a frame that has begun must bring in `Bounds::slow_frame`; a large one owes this part of its length, so that
@@ -103,24 +100,23 @@ impl SocketReader {
     async fn receive_beginning(&mut self, idle: Duration) -> Result<(), NetError> {
         let wait = if self.head_len == 0 { idle } else { self.bounds().slow_frame };
         let deadline = self.now().saturating_add(wait);
-        let socket = &self.socket;
-        let _until = socket.watch().until(Side::Read, deadline);
-        let received = poll_fn(|cx| {
-            let (bytes, poll) =
-                self.socket.net().buffers.receive(self.window, |window| match socket.poll_read(cx, window) {
-                    Poll::Ready(Ok(bytes)) => (bytes, Poll::Ready(Ok(()))),
-                    Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-                    Poll::Pending => (0, Poll::Pending),
+        loop {
+            let socket = &self.socket;
+            let (bytes, received) =
+                self.buffers().receive(self.window, |window| match socket.receive(window) {
+                    Some(Ok(bytes)) => (bytes, Some(Ok(()))),
+                    Some(Err(error)) => (0, Some(Err(error))),
+                    None => (0, None),
                 });
-            poll.map(|result| result.map(|()| bytes))
-        });
-        match received.await {
-            Ok(bytes) if !bytes.is_empty() => {
-                self.turn_bytes += bytes.len();
-                self.ready = bytes;
-                Ok(())
+            match received {
+                Some(Ok(())) if !bytes.is_empty() => {
+                    self.turn_bytes += bytes.len();
+                    self.ready = bytes;
+                    return Ok(());
+                }
+                Some(_) => return Err(self.socket.over()),
+                None => self.socket.wait_readable(deadline).await,
             }
-            _ => Err(self.socket.over()),
         }
     }
 
@@ -195,7 +191,7 @@ impl SocketReader {
             }
             let begun = buffer.charge < Buffers::capacity_for(*len);
             let limit = if begun { missing.min(BEGUN_BYTES - buffer.bytes.len()) } else { missing };
-            match sys::receive(self.socket.fd(), &mut buffer.bytes, limit) {
+            match self.socket.receive_more(&mut buffer.bytes, limit) {
                 Some(Ok(bytes)) if bytes > 0 => {
                     due.bytes += bytes;
                     self.turn_bytes += bytes;
@@ -207,7 +203,7 @@ impl SocketReader {
                     if due.bytes >= owed {
                         due = Due { since: self.now(), bytes: 0 };
                     }
-                    self.socket.readable(due.since.saturating_add(self.bounds().slow_frame)).await;
+                    self.socket.wait_readable(due.since.saturating_add(self.bounds().slow_frame)).await;
                     (self.turn_frames, self.turn_bytes) = (0, 0);
                 }
             }

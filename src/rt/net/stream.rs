@@ -4,22 +4,24 @@ use super::reader::SocketReader;
 use super::watch::{Side, Watch};
 use super::writer::SocketWriter;
 use super::{NetShard, sys};
+use crate::rt::ring::Readiness;
 use crate::seam::{NetError, Stream};
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
-use std::cell::RefCell;
-use std::future::poll_fn;
+use bytes::BytesMut;
+use socket2::SockRef;
+use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A connection of one shard, shared by its two halves.
 pub(super) struct Socket {
-    stream: RefCell<TcpStream>,
-    fd: RawFd,
+    /// A question to the ring that is still open holds a count of its own.
+    socket: Rc<OwnedFd>,
+    readable: Rc<Readiness>,
+    writable: Rc<Readiness>,
+    /// The last receive took everything that was there: the next one would find nothing.
+    drained: Cell<bool>,
     watch: Rc<Watch>,
     net: Rc<NetShard>,
     peer: String,
@@ -31,11 +33,7 @@ impl Socket {
     }
 
     pub(super) fn fd(&self) -> RawFd {
-        self.fd
-    }
-
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
+        self.socket.as_raw_fd()
     }
 
     /// Why the connection is over.
@@ -43,30 +41,54 @@ impl Socket {
         if self.watch.expired() { NetError::TimedOut } else { NetError::Closed }
     }
 
-    pub(super) fn poll_read(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, into)
+    /// Receives without waiting into a slice. `None` if nothing is there; 0 bytes is the end of the stream.
+    pub(super) fn receive(&self, into: &mut [u8]) -> Option<io::Result<usize>> {
+        if self.drained.get() {
+            return None;
+        }
+        let (received, wanted) = (sys::receive(self.fd(), into), into.len());
+        self.note(received.as_ref(), wanted);
+        received
     }
 
-    /// Waits until there is something to receive or the connection is over. glommio has no wait of its own: a receive
-    /// of no bytes waits just as long and takes nothing.
-    pub(super) async fn readable(&self, deadline: Duration) {
+    /// The same, into the free capacity of a buffer.
+    pub(super) fn receive_more(&self, into: &mut BytesMut, limit: usize) -> Option<io::Result<usize>> {
+        if self.drained.get() {
+            return None;
+        }
+        let received = sys::receive_more(self.fd(), into, limit);
+        self.note(received.as_ref(), limit);
+        received
+    }
+
+    fn note(&self, received: Option<&io::Result<usize>>, wanted: usize) {
+        // Fewer bytes than wanted were all there were. The end of the stream stays to be seen again.
+        self.drained.set(match received {
+            None => true,
+            Some(Ok(bytes)) => 0 < *bytes && *bytes < wanted,
+            Some(Err(_)) => false,
+        });
+    }
+
+    /// Waits until there is something to receive or the connection is over.
+    pub(super) async fn wait_readable(&self, deadline: Duration) {
         let _until = self.watch.until(Side::Read, deadline);
-        let _ = poll_fn(|cx| self.poll_read(cx, &mut [])).await;
+        self.readable.wait(&self.net.ring, &self.socket, libc::POLLIN as u32).await;
+        self.drained.set(false);
     }
 
-    /// Waits until some of `bytes` could be sent, and says how many were.
-    pub(super) async fn send_some(&self, bytes: &[u8], deadline: Duration) -> io::Result<usize> {
+    /// Waits until something can be sent or the connection is over.
+    pub(super) async fn wait_writable(&self, deadline: Duration) {
         let _until = self.watch.until(Side::Write, deadline);
-        poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes)).await
+        self.writable.wait(&self.net.ring, &self.socket, libc::POLLOUT as u32).await;
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         self.net.watches.remove(&self.watch);
-        // A poll that is still on the ring keeps the connection open until the kernel has seen its cancellation; the
-        // peer needn't wait for that.
-        sys::shutdown(self.fd);
+        // An open question keeps the descriptor; the end of the connection answers it.
+        sys::shutdown(self.fd());
     }
 }
 
@@ -76,11 +98,34 @@ pub struct SocketStream {
 }
 
 impl SocketStream {
-    pub(super) fn new(stream: TcpStream, net: Rc<NetShard>) -> Self {
-        let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.to_string());
-        let fd = stream.as_raw_fd();
-        let watch = net.watches.add(fd);
-        SocketStream { socket: Rc::new(Socket { stream: RefCell::new(stream), fd, watch, net, peer }) }
+    pub(super) fn new(socket: OwnedFd, net: Rc<NetShard>) -> Self {
+        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|peer| peer.as_socket());
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        let watch = net.watches.add(socket.as_raw_fd());
+        SocketStream {
+            socket: Rc::new(Socket {
+                socket: Rc::new(socket),
+                readable: Rc::default(),
+                writable: Rc::default(),
+                drained: Cell::new(false),
+                watch,
+                net,
+                peer,
+            }),
+        }
+    }
+}
+
+impl SocketStream {
+    /// Waits until a connection that was begun is there or has failed; true if that took too long.
+    pub(super) async fn wait_connected(&self, deadline: Duration) -> bool {
+        self.socket.wait_writable(deadline).await;
+        self.socket.watch.expired()
+    }
+
+    /// The descriptor, for options that need no waiting.
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        &self.socket.socket
     }
 }
 

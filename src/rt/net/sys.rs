@@ -1,20 +1,25 @@
-//! The socket calls that glommio doesn't offer: accept without the ring, receive into memory that isn't initialised
-//! yet, send from many slices, and end a connection in both directions.
-#![expect(unsafe_code, reason = "recv, sendmsg and shutdown on a descriptor that glommio owns")]
+//! The socket calls: accept, receive (into memory that isn't initialised yet as well), send from many slices, and end a
+//! connection in both directions. None of them waits, but for the accepting thread's.
+#![expect(unsafe_code, reason = "system calls on descriptors that their callers keep open")]
 
 use bytes::{BufMut, Bytes, BytesMut};
-use glommio::net::TcpStream;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// Slices of one `sendmsg`. Linux takes 1024; this many fit the stack and amortise the call.
 pub(super) const SLICES_MAX: usize = 128;
 
-/// Receives without waiting into the free capacity of `into`, at most `limit` bytes. `None` if nothing is there; 0
-/// bytes is the end of the stream.
-pub(super) fn receive(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io::Result<usize>> {
+/// Receives without waiting. `None` if nothing is there; 0 bytes is the end of the stream.
+pub(super) fn receive(fd: RawFd, into: &mut [u8]) -> Option<io::Result<usize>> {
+    // SAFETY: the pointer and the length describe the slice; the kernel writes at most so many bytes.
+    let got = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(got).map_or_else(|_| again(io::Error::last_os_error()), |bytes| Some(Ok(bytes)))
+}
+
+/// The same, into the free capacity of `into`, at most `limit` bytes.
+pub(super) fn receive_more(fd: RawFd, into: &mut BytesMut, limit: usize) -> Option<io::Result<usize>> {
     let spare = into.chunk_mut();
     let limit = limit.min(spare.len());
     // SAFETY: the pointer and `limit` describe writable memory of the buffer; the kernel writes at most `limit` bytes.
@@ -66,12 +71,22 @@ fn again<T>(error: io::Error) -> Option<io::Result<T>> {
 }
 
 /// Accepts without waiting. `None` if nobody connects.
-pub(super) fn accept(listener: RawFd) -> Option<io::Result<TcpStream>> {
+pub(super) fn accept(listener: RawFd) -> Option<io::Result<OwnedFd>> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: a plain call; the peer's address isn't asked for.
-    let fd = unsafe { libc::accept4(listener, ptr::null_mut(), ptr::null_mut(), libc::SOCK_CLOEXEC) };
+    let fd = unsafe { libc::accept4(listener, ptr::null_mut(), ptr::null_mut(), flags) };
     if fd < 0 {
         return again(io::Error::last_os_error());
     }
     // SAFETY: the descriptor is new, and is given away: nobody else closes it.
-    Some(Ok(unsafe { TcpStream::from_raw_fd(fd) }))
+    Some(Ok(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+/// Waits until either descriptor can be read; true if the second can.
+pub(super) fn wait_for_either(first: RawFd, second: RawFd) -> bool {
+    let question = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut questions = [question(first), question(second)];
+    // SAFETY: the call reads and writes the two entries it is told of. Interrupted, it has answered nothing.
+    unsafe { libc::poll(questions.as_mut_ptr(), 2, -1) };
+    questions[1].revents != 0
 }

@@ -413,3 +413,21 @@ fn every_shard_accepts_and_a_taken_address_is_refused() {
     assert_eq!(stats.len(), 2);
     assert!(stats.iter().all(|shard| shard.connections > 0), "64 connections all on one shard: {stats:?}");
 }
+
+#[test]
+fn shards_connect_to_others() {
+    let server = Server::start("net-connect", |_| {});
+    let (address, scratch) = (server.address, Scratch::new("net-connect-client"));
+    let main = move |_, world: World, _: Mesh<()>| async move {
+        let stream = world.connect(address, Duration::from_secs(5)).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        for seed in 0..20 {
+            let sent = Bytes::from(frame(50_000 * seed, seed));
+            writer.send(&mut vec![sent.slice(..4), sent.slice(4..)]).await.unwrap();
+            assert_eq!(reader.next(FRAME_MAX, IDLE).await.unwrap(), sent.slice(4..));
+        }
+        let nobody = "127.0.0.1:1".parse().unwrap();
+        world.connect(nobody, Duration::from_secs(5)).await.err().map(|error| error.kind())
+    };
+    assert_eq!(run(&scratch.conf(1), main).unwrap(), [Some(ErrorKind::ConnectionRefused)]);
+}

@@ -22,16 +22,17 @@ impl SocketWriter {
 
     /// Sends what the socket takes at once, or waits until it takes some.
     async fn send_some(&self, pieces: &[Bytes], skip: usize) -> Result<usize, NetError> {
-        let now = match sys::send(self.socket.fd(), pieces, skip) {
-            Some(sent) => sent,
-            None => {
-                let net = self.socket.net();
-                let deadline = net.clock.mono().saturating_add(net.bounds.send_stall);
-                self.socket.send_some(&pieces[0][skip..], deadline).await
+        let net = self.socket.net();
+        let sent = loop {
+            match sys::send(self.socket.fd(), pieces, skip) {
+                Some(sent) => break sent.map_err(|_| self.socket.over())?,
+                None => {
+                    let deadline = net.clock.mono().saturating_add(net.bounds.send_stall);
+                    self.socket.wait_writable(deadline).await;
+                }
             }
         };
-        let sent = now.map_err(|_| self.socket.over())?;
-        self.socket.net().counters.sent_bytes.add(sent as u64);
+        net.counters.sent_bytes.add(sent as u64);
         Ok(sent)
     }
 

@@ -13,7 +13,7 @@ pub(super) struct Slot {
     /// Where in the file it begins.
     pub(super) position: u64,
     len: usize,
-    /// Bytes of memory that it holds: a chunk that wasn't full holds all of its buffer.
+    /// Bytes of memory that it holds: whole blocks.
     held: usize,
     data: RefCell<Option<Bytes>>,
 }

@@ -118,8 +118,8 @@ impl<F: Files> Segment<F> {
         // Copied, so that a chunk's memory isn't held for the sake of its last block.
         self.carry = Bytes::copy_from_slice(&bytes[whole..]);
         let wanted = if filled == capacity { capacity * 2 } else { len };
-        self.chunk_bytes = wanted.next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-        self.slots.borrow_mut().push(cache.insert(position, bytes, capacity), cache);
+        self.chunk_bytes = wanted.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        self.slots.borrow_mut().push(cache.insert(position, bytes, len), cache);
         self.pending.push(SealedChunk { position, sealed });
     }
 
@@ -144,7 +144,7 @@ impl<F: Files> Segment<F> {
         let position = block_floor(self.end);
         let filled = self.carry.len();
         assert_eq!(position + filled as u64, self.end, "the carry ends where the segment does");
-        let expected = (filled + expected).next_power_of_two().min(CHUNK_BYTES_MAX);
+        let expected = (filled + expected).next_multiple_of(BLOCK_BYTES).min(CHUNK_BYTES_MAX);
         let capacity = self.chunk_bytes.max(expected);
         let mut buf = files.alloc(capacity);
         if !planted(Mutant::LoseCarry) {
