@@ -227,6 +227,35 @@ def produce_idempotent(b):
 
 
 @case
+def produce_in_sync(b):
+    t = b.topic("pis", min_insync_replicas="2")
+    for version in (3, 9, 13):
+        for acks in (-1, 1):
+            yield f"v{version} acks {acks}", b.produce(t, batch(), version, acks=acks)
+    yield "bad and too few", b.produce(t, batch(crc_xor=1))
+    yield "control and too few", b.produce(t, batch(attributes=0x20))
+    yield "end", b.list_offsets(t, -1)
+
+
+@case
+def produce_after_deletion(b):
+    t = b.topic("pad")
+    old = b.topic_id(t)
+    yield "before", b.produce(old, batch(), 13)
+    b.call("DeleteTopics", 6, Topics=[{"Name": t}], TimeoutMs=5000)
+    while b.list_offsets(t, -1)["ErrorCode"] == 0:
+        pass
+    yield "deleted, by id", b.produce(old, batch(), 13)
+    yield "deleted, by name", b.produce(t, batch(), 12)
+    b.topic("pad")
+    yield "anew, by the old id", b.produce(old, batch(), 13)
+    yield "anew, by the new id", b.produce(b.topic_id(t), batch(), 13)
+    yield "anew, by name", b.produce(t, batch(), 12)
+    yield "fetched by the old id", b.fetch([(old, 0, 0)], 13)
+    yield "fetched by the new id", b.fetch([(b.topic_id(t), 0, 0)], 13)
+
+
+@case
 def produce_log_start(b):
     t = b.topic("pls")
     b.produce(t, batch([record(n) for n in range(10)]))

@@ -220,6 +220,29 @@ def describe_topic_partitions(b):
 
 
 @case
+def headers(b):
+    connection = b.connect()
+    schema = b.schemas[0]["Metadata"]
+    body = schema.encode({"Topics": []}, 9)
+    for label, client, tags in (
+        ("no client id", b"\xff\xff", b"\0"),
+        ("empty client id", b"\0\0", b"\0"),
+        ("an unknown tag", b"\0\1p", b"\1\x63\3abc"),
+        ("two unknown tags", b"\0\1p", b"\2\x63\0\x64\1z"),
+    ):
+        frame = struct.pack(">hhi", 3, 9, 12345) + client + tags + body
+        connection.raw(struct.pack(">i", len(frame)) + frame)
+        yield label, connection.frame()[:4].hex()
+    frame = struct.pack(">hhih", 3, 9, 77, 1) + b"p\0" + body[:-1] + b"\1\x63\2xy"
+    connection.raw(struct.pack(">i", len(frame)) + frame)
+    yield "an unknown tag in the body", connection.frame()[:4].hex()
+    frame = struct.pack(">hhih", 3, 9, 78, 1) + b"p\0" + body + b"zzz"
+    connection.raw(struct.pack(">i", len(frame)) + frame)
+    yield "bytes behind the body", connection.is_closed(0.5)
+    connection.close()
+
+
+@case
 def requests_that_do_not_parse(b):
     t = b.topic("junk")
     for key, version, body in (
