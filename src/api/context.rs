@@ -2,8 +2,9 @@
 
 use super::fetch_session::FetchSessions;
 use super::plan::Plan;
+use crate::base::NodeId;
 use crate::cluster::ClusterState;
-use crate::conf::BrokerConf;
+use crate::conf::{BrokerConf, InForce};
 use crate::wire::generated::SCHEMAS;
 use crate::wire::{DecodeError, Encode, Reader, Str, Writer};
 use bytes::Bytes;
@@ -102,6 +103,15 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// This broker's settings as they are now.
+    pub fn in_force(&self) -> InForce<'_> {
+        InForce {
+            start: self.conf,
+            of_all: self.cluster.broker_configs(),
+            of_this: self.cluster.node_configs(NodeId(self.node.id)),
+        }
+    }
+
     /// Answers with a message, in the request's version.
     pub fn respond(&self, message: &impl Encode) -> Plan {
         self.respond_in(message, self.header.version)

@@ -3,16 +3,18 @@
 //! Each partition's batch is validated here, on the shard where it arrived, and appended on the shard that owns the
 //! partition. The record bytes are not copied on the way. Rules: protocol rows 32 to 58.
 //!
-//! Deviations: a compressed batch isn't decompressed to look at its records; its codec's signature and its CRC
-//! are checked.
+//! Deviations: damaged compressed data is error 87 instead of -1, records must have consecutive offset deltas under
+//! every codec, and a batch that unpacks to more than a frame may hold is error 10. Refusals that Kafka sends without
+//! a text have one.
 
 use super::{Api, Context, Plan, resolve};
 use crate::base::{ErrorCode, PartitionIndex, TopicId};
 use crate::cluster::is_internal_topic;
-use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, ProduceOp, Produced};
-use crate::wire::batch::{ClientRules, validate_client_batch};
+use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, ProduceOp, Produced, Unmet};
+use crate::wire::batch::{BatchError, BatchMeta, ClientRules, Fault, validate_client_batch};
+use crate::wire::generated::produce_request::TopicProduceData;
 use crate::wire::generated::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use crate::wire::generated::{ProduceRequest, ProduceResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
@@ -21,9 +23,12 @@ use bytes::Bytes;
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 0, name: "Produce", min: 0, served_min: 3, max: 13, plan };
 
+/// Why a batch isn't appended, decided before the log was asked.
+type Refusal = (ErrorCode, Option<Str>);
+
 /// A partition's answer: there already, or that of a call.
 enum Pending {
-    Refused(ErrorCode, Option<&'static str>),
+    Refused(Refusal),
     /// Where a refusal stands with it, the call only asks for the log start.
     Call(usize, Option<Refusal>),
 }
@@ -37,7 +42,7 @@ struct TopicPart {
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = ProduceRequest::decode(&mut body, context.header.version)?;
     let (acks, timeout_ms) = (request.acks, request.timeout_ms);
-    let valid_acks = (-1..=1).contains(&acks);
+    let transactional = request.topic_data.iter().any(has_transactional_batch);
     let mut calls = Vec::new();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
@@ -45,17 +50,18 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         for data in topic.partition_data {
             let index = PartitionIndex(data.index);
             let records = data.records.and_then(|records| records.0.into_iter().next());
-            let checked = if valid_acks {
-                check(context, (&topic.name, topic.topic_id), index, records, (acks, timeout_ms))
+            let pending = if transactional {
+                // Transactions come with the transaction coordinator (row 66). Kafka refuses such a request whole.
+                let why = "this broker has no transactions yet";
+                Pending::Refused((ErrorCode::TransactionalIdAuthorizationFailed, Some(Str::from_static(why))))
             } else {
-                Err((ErrorCode::InvalidRequiredAcks, None))
-            };
-            let pending = match checked {
-                Ok((call, refusal)) => {
-                    calls.push(call);
-                    Pending::Call(calls.len() - 1, refusal)
+                match check(context, (&topic.name, topic.topic_id), index, records, (acks, timeout_ms)) {
+                    Ok((call, refusal)) => {
+                        calls.push(call);
+                        Pending::Call(calls.len() - 1, refusal)
+                    }
+                    Err(refusal) => Pending::Refused(refusal),
                 }
-                Err((error, message)) => Pending::Refused(error, message),
             };
             partitions.push((index, pending));
         }
@@ -64,8 +70,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     Ok(Plan::Partitions(calls, Box::new(move |context, replies| answer(context, topics, &replies, acks))))
 }
 
-type Refusal = (ErrorCode, Option<&'static str>);
+fn has_transactional_batch(topic: &TopicProduceData) -> bool {
+    let batches = topic.partition_data.iter().filter_map(|data| data.records.as_ref()?.0.first());
+    batches.filter_map(|bytes| BatchMeta::read(bytes)).any(|meta| meta.magic == 2 && meta.is_transactional())
+}
 
+/// The call that appends a batch; or the one that asks for the log start, which an answer with this refusal names.
 fn check(
     context: &Context<'_>,
     (name, id): (&Str, TopicId),
@@ -76,22 +86,26 @@ fn check(
     let version = context.header.version;
     let (topic, partition) =
         resolve(context, name, id, version >= 13, index).map_err(|error| (error, None))?;
+    if !(-1..=1).contains(&acks) {
+        return Err((ErrorCode::InvalidRequiredAcks, None));
+    }
     if is_internal_topic(&topic.name) && context.header.client_id.as_deref() != Some("__admin_client") {
-        return Err((ErrorCode::InvalidTopicException, Some("only the broker writes to internal topics")));
+        let why = "only the broker writes to internal topics";
+        return Err((ErrorCode::InvalidTopicException, Some(Str::from_static(why))));
     }
-    let batch = records.unwrap_or_default();
-    let rules = ClientRules { zstd_allowed: version >= 7 };
-    let valid =
-        validate_client_batch(&batch, &rules).map_err(|error| (error.error_code(), Some(error.message())))?;
-    if valid.meta.is_transactional() {
-        // Transactions come with the transaction coordinator; a batch of one can't be appended without it (row 66).
-        return Err((
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            Some("this broker has no transactions yet"),
-        ));
+    let bytes = records.unwrap_or_default();
+    let refused = |error: BatchError| (error.error_code(), Some(Str::from(error.message())));
+    match validate_client_batch(&bytes, &ClientRules { zstd_allowed: version >= 7 }) {
+        Ok(valid) => {
+            let batch = bytes.slice(..valid.meta.bytes);
+            let op = ProduceOp { meta: valid.meta, contents: valid.contents, batch, acks, timeout_ms };
+            Ok((PartitionCall { partition, op: PartitionOp::Produce(op) }, None))
+        }
+        Err(error) if error.names_log_start() => {
+            Ok((PartitionCall { partition, op: PartitionOp::Describe }, Some(refused(error))))
+        }
+        Err(error) => Err(refused(error)),
     }
-    let op = ProduceOp { meta: valid.meta, keyless: valid.has_null_key, batch, acks, timeout_ms };
-    Ok((PartitionCall { partition, op: PartitionOp::Produce(op) }, None))
 }
 
 fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionReply], acks: i16) -> Plan {
@@ -101,9 +115,8 @@ fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionRep
         .into_iter()
         .map(|TopicPart { name, id, partitions }| {
             let fill = |(index, pending)| {
-                let produced = outcome(pending, replies);
-                failed |= !produced.error.is_ok();
-                let response = response(context, (&name, id), index, &produced);
+                let response = response(context, (&name, id), index, pending, replies);
+                failed |= response.error_code != 0;
                 hint |= response.current_leader.leader_id >= 0;
                 response
             };
@@ -123,22 +136,23 @@ fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionRep
     }
 }
 
-fn outcome(pending: Pending, replies: &[PartitionReply]) -> Produced {
-    let failed = |error, message| Produced {
-        error,
-        base_offset: -1,
-        log_append_time_ms: -1,
-        log_start_offset: -1,
-        message,
-    };
+/// What became of a partition's batch, and what to tell a person.
+fn outcome(pending: Pending, replies: &[PartitionReply]) -> (Produced, Option<Str>) {
+    let failed = |error| Produced::refused(error, None);
     match pending {
-        Pending::Refused(error, message) => failed(error, message),
+        Pending::Refused((error, message)) => (failed(error), message),
         Pending::Call(call, refusal) => match (replies.get(call), refusal) {
-            (Some(PartitionReply::Produced(produced)), _) => produced.clone(),
-            (Some(PartitionReply::Described { log_start_offset, .. }), Some((error, message))) => {
-                Produced { log_start_offset: *log_start_offset, ..failed(error, message) }
+            (Some(PartitionReply::Produced(produced)), _) => {
+                (produced.clone(), produced.message.map(Str::from_static))
             }
-            _ => failed(ErrorCode::UnknownServerError, None),
+            // The partition may be gone by now; that tells the client more than what was wrong with the batch.
+            (Some(PartitionReply::Described { error, .. }), Some(_)) if !error.is_ok() => {
+                (failed(*error), None)
+            }
+            (Some(PartitionReply::Described { log_start_offset, .. }), Some((error, message))) => {
+                (Produced { log_start_offset: *log_start_offset, ..failed(error) }, message)
+            }
+            _ => (failed(ErrorCode::UnknownServerError), None),
         },
     }
 }
@@ -147,24 +161,63 @@ fn response(
     context: &Context<'_>,
     (name, id): (&Str, TopicId),
     index: PartitionIndex,
-    produced: &Produced,
+    pending: Pending,
+    replies: &[PartitionReply],
 ) -> PartitionProduceResponse {
-    let not_leader = produced.error == ErrorCode::NotLeaderOrFollower;
+    let (produced, mut message) = outcome(pending, replies);
+    let find = || resolve(context, name, id, context.header.version >= 13, index).ok();
     let leader = || {
-        let (topic, _) = resolve(context, name, id, context.header.version >= 13, index).ok()?;
+        let (topic, _) = find()?;
         let partition = topic.partitions.get(usize::try_from(index.0).ok()?)?;
         Some(LeaderIdAndEpoch { leader_id: partition.leader.0, leader_epoch: partition.leader_epoch.0 })
     };
+    let mut record_errors = Vec::new();
+    if let Some(unmet) = &produced.unmet {
+        let partition = format!("{}-{index}", find().map_or("", |(topic, _)| &topic.name));
+        record_errors = unmet.records.iter().map(|fault| record_error(unmet, fault, &partition)).collect();
+        if produced.error == ErrorCode::InvalidRecord {
+            message = Some(summary(unmet, &record_errors).into());
+        }
+    }
+    let not_leader = produced.error == ErrorCode::NotLeaderOrFollower;
     PartitionProduceResponse {
         index: index.0,
         error_code: produced.error.code(),
         base_offset: produced.base_offset,
         log_append_time_ms: produced.log_append_time_ms,
         log_start_offset: produced.log_start_offset,
-        record_errors: Vec::new(),
-        error_message: produced.message.map(Str::from_static),
+        record_errors,
+        error_message: message,
         current_leader: if not_leader { leader() } else { None }.unwrap_or_default(),
     }
+}
+
+/// One refused record, in Kafka's words (KIP-467).
+fn record_error(unmet: &Unmet, fault: &Fault, partition: &str) -> BatchIndexAndErrorMessage {
+    let (from, upto) = unmet.demands.within.unwrap_or((i64::MIN, i64::MAX));
+    let message = match fault.timestamp {
+        None => format!("Compacted topic cannot accept message without key in topic partition {partition}"),
+        Some(timestamp) => format!(
+            "Timestamp {timestamp} of message with offset {} is out of range. The timestamp should be within [{from}, \
+             {upto}]",
+            fault.index
+        ),
+    };
+    BatchIndexAndErrorMessage { batch_index: fault.index, batch_index_error_message: Some(message.into()) }
+}
+
+/// The refusal of a batch for its records, in Kafka's words.
+fn summary(unmet: &Unmet, errors: &[BatchIndexAndErrorMessage]) -> String {
+    let shown = errors.iter().take(3).map(|error| {
+        let message = error.batch_index_error_message.as_deref().unwrap_or_default();
+        format!("RecordError(batchIndex={}, message='{message}')", error.batch_index)
+    });
+    format!(
+        "One or more records have been rejected due to {} record errors in total, and only showing the first three \
+         errors at most: [{}]",
+        unmet.count,
+        shown.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn endpoint(context: &Context<'_>) -> NodeEndpoint {
@@ -176,3 +229,6 @@ fn endpoint(context: &Context<'_>) -> NodeEndpoint {
         rack: node.rack.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,17 @@
 //! Fetch (key 1), versions 4 to 18: batches as they lie in the log, with sessions (KIP-227), topic ids (KIP-516) and
 //! a wait for `min_bytes` without polling.
 //!
-//! Rules: protocol rows 78 to 93. Deviations: none known; followers (replica id >= 0) come with replication and
-//! are refused.
+//! Rules: protocol rows 78 to 93. Followers (replica id >= 0) come with replication; until then nobody is a replica.
+//!
+//! Deviations: batches are whole where Kafka cuts the last one at the limit; negative limits count as 0; a session's
+//! topic that was deleted is error 100 where it is asked for by id; a partition named twice is answered twice.
 
 use super::fetch_session::{Ask, Begun, PartitionKey, Told, TopicKey, Want};
 use super::{Api, Context, FetchPlan, Plan, resolve};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
 use crate::replica::call::{ReadOp, ReadReply};
 use crate::wire::generated::fetch_response::{
-    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use crate::wire::generated::{FetchRequest, FetchResponse};
 use crate::wire::{Decode, DecodeError, Reader, Records, Str};
@@ -32,9 +34,7 @@ struct Answering {
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = FetchRequest::decode(&mut body, context.header.version)?;
-    if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
-        return Ok(top_level(context, ErrorCode::ClusterAuthorizationFailed));
-    }
+    let follower = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
     let read_committed = request.isolation_level == 1;
     let (min_bytes, max_bytes) = (at_least_zero(request.min_bytes), fetch_max(context, request.max_bytes));
     let max_wait_ms = request.max_wait_ms.max(0);
@@ -45,21 +45,21 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         Err(error) => return Ok(top_level(context, error)),
     };
     let mut reads: Vec<(TopicPartition, ReadOp)> = Vec::with_capacity(wants.len());
-    let mut refused = false;
-    let items = wants.into_iter().map(|(key, want)| {
-        let pending = match find(context, &key) {
+    let mut items: Vec<(PartitionKey, Pending)> = Vec::with_capacity(wants.len());
+    // Kafka answers what it refuses after what it reads.
+    let mut failed = Vec::new();
+    for (key, want) in wants {
+        match find(context, &key) {
+            Ok(_) if follower => failed.push((key, Pending::Refused(ErrorCode::NotLeaderOrFollower))),
             Ok(partition) => {
+                items.push((key, Pending::Read(reads.len())));
                 reads.push((partition, read(want, read_committed)));
-                Pending::Read(reads.len() - 1)
             }
-            Err(error) => {
-                refused = true;
-                Pending::Refused(error)
-            }
-        };
-        (key, pending)
-    });
-    let items = items.collect();
+            Err(error) => failed.push((key, Pending::Refused(error))),
+        }
+    }
+    let refused = !failed.is_empty();
+    items.append(&mut failed);
     let answering = Answering { session_id, full, items };
     Ok(Plan::Fetch(Box::new(FetchPlan {
         reads,
@@ -88,7 +88,7 @@ fn ask(context: &Context<'_>, request: FetchRequest) -> Ask {
     for topic in &request.topics {
         for partition in &topic.partitions {
             let want = Want {
-                current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+                current_leader_epoch: LeaderEpoch(partition.current_leader_epoch.max(-1)),
                 offset: partition.fetch_offset,
                 last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
                 max_bytes: at_least_zero(partition.partition_max_bytes),
@@ -132,9 +132,11 @@ fn answer(context: &Context<'_>, answering: Answering, replies: Vec<ReadReply>) 
     let mut replies: Vec<Option<ReadReply>> = replies.into_iter().map(Some).collect();
     let mut sessions = context.sessions.borrow_mut();
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+    let mut hint = false;
     for (key, pending) in items {
         let reply = match pending {
-            Pending::Refused(error) => ReadReply::failed(error),
+            Pending::Refused(error) if error == ErrorCode::NotLeaderOrFollower => ReadReply::failed(error),
+            Pending::Refused(error) => ReadReply { aborted: Some(Vec::new()), ..ReadReply::failed(error) },
             Pending::Read(index) => replies[index].take().expect("a read is answered once"),
         };
         let told = Told {
@@ -144,11 +146,37 @@ fn answer(context: &Context<'_>, answering: Answering, replies: Vec<ReadReply>) 
         };
         let changed = session_id == 0 || sessions.tell(session_id, &key, told, !reply.records.is_empty());
         if full || changed {
-            add(&mut topics, key, reply, context.header.version);
+            let leader = leader(context, &key, reply.error);
+            hint |= leader.is_some();
+            add(&mut topics, key, reply, (context.header.version, leader));
         }
     }
     drop(sessions);
-    context.respond(&FetchResponse { session_id, responses: topics, ..FetchResponse::default() })
+    let node_endpoints = if hint { vec![endpoint(context)] } else { Vec::new() };
+    context.respond(&FetchResponse {
+        session_id,
+        responses: topics,
+        node_endpoints,
+        ..FetchResponse::default()
+    })
+}
+
+/// Who leads, where the client is told that it has the wrong leader or an old one (KIP-951).
+fn leader(context: &Context<'_>, key: &PartitionKey, error: ErrorCode) -> Option<LeaderIdAndEpoch> {
+    let wrong = matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    if !wrong || context.header.version < 16 {
+        return None;
+    }
+    let partition = find(context, key).ok()?;
+    let topic = context.cluster.topic_by_id(partition.topic)?;
+    let entry = topic.partitions.get(usize::try_from(partition.partition.0).ok()?)?;
+    Some(LeaderIdAndEpoch { leader_id: entry.leader.0, leader_epoch: entry.leader_epoch.0 })
+}
+
+fn endpoint(context: &Context<'_>) -> NodeEndpoint {
+    let node = context.node;
+    let (host, port) = (node.host.clone(), i32::from(node.port));
+    NodeEndpoint { node_id: node.id, host, port, rack: node.rack.clone() }
 }
 
 /// Adds a partition, to the topic before it if that is the same.
@@ -156,9 +184,10 @@ fn add(
     topics: &mut Vec<FetchableTopicResponse>,
     (topic, index): PartitionKey,
     reply: ReadReply,
-    version: i16,
+    (version, leader): (i16, Option<LeaderIdAndEpoch>),
 ) {
-    let data = partition_data(index, reply, version);
+    let mut data = partition_data(index, reply, version);
+    data.current_leader = leader.unwrap_or_default();
     let (name, id) = match topic {
         TopicKey::Id(id) => (Str::EMPTY, id),
         TopicKey::Name(name) => (name, TopicId::ZERO),

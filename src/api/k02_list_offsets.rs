@@ -7,9 +7,11 @@
 use super::{Api, Context, Plan, resolve_name};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex};
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
+use crate::wire::generated::list_offsets_request::ListOffsetsPartition;
 use crate::wire::generated::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use crate::wire::generated::{ListOffsetsRequest, ListOffsetsResponse};
 use crate::wire::{Decode, DecodeError, Reader};
+use std::collections::BTreeSet;
 
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 2, name: "ListOffsets", min: 1, served_min: 1, max: 11, plan };
@@ -34,8 +36,20 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
+        let twice = repeated(&topic.partitions);
         for asked in topic.partitions {
             let mut answer = unanswered(asked.partition_index);
+            if twice.contains(&asked.partition_index) {
+                // Kafka answers a partition that is named twice once, with an error.
+                let answered = |(one, _): &(ListOffsetsPartitionResponse, _)| {
+                    one.partition_index == asked.partition_index
+                };
+                if !partitions.iter().any(answered) {
+                    answer.error_code = ErrorCode::InvalidRequest.code();
+                    partitions.push((answer, None));
+                }
+                continue;
+            }
             let found = resolve_name(context, &topic.name, PartitionIndex(asked.partition_index));
             let call = match found {
                 Err(error) => {
@@ -79,6 +93,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             context.respond(&response)
         }),
     ))
+}
+
+/// Partitions that a topic names more than once.
+fn repeated(asked: &[ListOffsetsPartition]) -> BTreeSet<i32> {
+    let mut seen = BTreeSet::new();
+    asked.iter().map(|one| one.partition_index).filter(|index| !seen.insert(*index)).collect()
 }
 
 fn unanswered(partition_index: i32) -> ListOffsetsPartitionResponse {

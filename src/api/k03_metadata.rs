@@ -1,18 +1,19 @@
 //! Metadata (key 3), versions 0 to 13: brokers, topics, partitions, leaders.
 //!
-//! Rules: protocol rows 12 to 19. Deviation: a topic that is created on request is there at the next call, where
-//! Apache Kafka may need another second; the first answer is error 3 in both.
+//! Rules: protocol rows 12 to 19. Deviations: a topic that is created on request is there at the next call, where
+//! Apache Kafka may need another second (the first answer is error 3 in both); neither name nor id is error 100.
 
-use super::k19_create_topics::command;
+use super::admin::k19_create_topics::command;
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Command, NewTopic, Topic, check_topic_name, is_internal_topic};
+use crate::wire::generated::metadata_request::MetadataRequestTopic;
 use crate::wire::generated::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use crate::wire::generated::{MetadataRequest, MetadataResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 3, name: "Metadata", min: 0, served_min: 0, max: 13, plan };
@@ -31,14 +32,20 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
     };
+    // Versions 10 and 11 have the fields already and can't answer them yet: the whole request is refused (row 17).
+    let early = |topic: &&MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_zero();
+    if version < 12 && request.topics.iter().flatten().any(|topic| early(&topic)) {
+        return Ok(context.respond(&refused_whole(&request)));
+    }
     let mut create = Vec::new();
     let topics = if all {
         context.cluster.topics().map(|topic| described(topic, &request)).collect()
     } else {
-        let asked = request.topics.iter().flatten();
-        let answer =
-            asked.map(|asked| answer(context, asked.topic_id, asked.name.as_ref(), &request, &mut create));
-        answer.collect()
+        let asked = once(request.topics.iter().flatten());
+        let answer = |asked: &MetadataRequestTopic| {
+            answer(context, asked.topic_id, asked.name.as_ref(), &request, &mut create)
+        };
+        asked.into_iter().map(answer).collect()
     };
     let operations =
         if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { OPERATIONS_UNASKED };
@@ -54,6 +61,34 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         return Ok(context.respond(&response));
     }
     Ok(Plan::Cluster(create, Box::new(move |context, _| context.respond(&response))))
+}
+
+/// Each topic once; and where some are named by id, only those, as in Kafka.
+fn once<'a>(asked: impl Iterator<Item = &'a MetadataRequestTopic>) -> Vec<&'a MetadataRequestTopic> {
+    let mut seen = BTreeSet::new();
+    let mut list: Vec<_> = asked.filter(|topic| seen.insert((topic.topic_id, topic.name.clone()))).collect();
+    if list.iter().any(|topic| !topic.topic_id.is_zero()) {
+        list.retain(|topic| !topic.topic_id.is_zero());
+    }
+    list
+}
+
+/// Every topic with error 42, and nothing of the cluster.
+fn refused_whole(request: &MetadataRequest) -> MetadataResponse {
+    let topic = |asked: &MetadataRequestTopic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(asked.name.clone().unwrap_or_default()),
+        topic_id: asked.topic_id,
+        topic_authorized_operations: OPERATIONS_UNASKED,
+        ..Default::default()
+    };
+    MetadataResponse {
+        topics: request.topics.iter().flatten().map(topic).collect(),
+        cluster_id: None,
+        controller_id: -1,
+        cluster_authorized_operations: OPERATIONS_UNASKED,
+        ..Default::default()
+    }
 }
 
 fn brokers(context: &Context<'_>) -> Vec<MetadataResponseBroker> {
@@ -76,23 +111,18 @@ fn answer(
     let version = context.header.version;
     let failed = |error: ErrorCode, name: Option<&Str>| MetadataResponseTopic {
         error_code: error.code(),
-        // Before version 12 a name can't be null.
-        name: name.cloned().or((version < 12).then_some(Str::EMPTY)),
+        name: name.cloned(),
         topic_id: id,
-        topic_authorized_operations: OPERATIONS_UNASKED,
+        topic_authorized_operations: name.map_or(OPERATIONS_UNASKED, |_| operations(request)),
         is_internal: name.is_some_and(|name| is_internal_topic(name)),
         ..Default::default()
     };
     let Some(name) = name else {
         return match context.cluster.topic_by_id(id) {
-            _ if version < 12 => failed(ErrorCode::InvalidRequest, None),
             Some(topic) => described(topic, request),
             None => failed(ErrorCode::UnknownTopicId, None),
         };
     };
-    if !id.is_zero() && version < 12 {
-        return failed(ErrorCode::InvalidRequest, Some(name));
-    }
     if let Some(topic) = context.cluster.topic(name) {
         return described(topic, request);
     }
@@ -132,13 +162,77 @@ fn described(topic: &Topic, request: &MetadataRequest) -> MetadataResponseTopic 
         isr_nodes: ids(&entry.isr),
         offline_replicas: Vec::new(),
     };
-    let asked = request.include_topic_authorized_operations;
     MetadataResponseTopic {
         error_code: 0,
         name: Some(topic.name.clone()),
         topic_id: topic.id,
         is_internal: is_internal_topic(&topic.name),
         partitions: (0i32..).zip(&topic.partitions).map(partition).collect(),
-        topic_authorized_operations: if asked { TOPIC_OPERATIONS } else { OPERATIONS_UNASKED },
+        topic_authorized_operations: operations(request),
+    }
+}
+
+/// What the client may do with a topic, whether it is there or not.
+fn operations(request: &MetadataRequest) -> i32 {
+    if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { OPERATIONS_UNASKED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Fixture;
+    use crate::base::TopicId;
+
+    fn topic(name: Option<&str>, topic_id: TopicId) -> MetadataRequestTopic {
+        MetadataRequestTopic { name: name.map(Into::into), topic_id }
+    }
+
+    fn ask(fixture: &mut Fixture, version: i16, topics: Vec<MetadataRequestTopic>) -> MetadataResponse {
+        let request = MetadataRequest {
+            topics: Some(topics),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        fixture.ask(3, version, &request).message()
+    }
+
+    fn codes(response: &MetadataResponse) -> Vec<i16> {
+        response.topics.iter().map(|topic| topic.error_code).collect()
+    }
+
+    #[test]
+    fn a_topic_that_is_asked_for_comes_to_be() {
+        for version in [1, 4, 9, 13] {
+            let mut fixture = Fixture::new();
+            let named = || vec![topic(Some("t"), TopicId::ZERO)];
+            assert_eq!(codes(&ask(&mut fixture, version, named())), [3], "the first answer is Kafka's");
+            assert_eq!(codes(&ask(&mut fixture, version, named())), [0]);
+        }
+        let mut fixture = Fixture::new();
+        let bad = || vec![topic(Some("a b"), TopicId::ZERO)];
+        assert_eq!(codes(&ask(&mut fixture, 9, bad())), [ErrorCode::InvalidTopicException.code()]);
+        assert_eq!(fixture.cluster.topics().count(), 0);
+    }
+
+    #[test]
+    fn versions_10_and_11_refuse_ids() {
+        let mut fixture = Fixture::new();
+        let id = fixture.topic("t");
+        for version in [10, 11] {
+            let both = vec![topic(Some("t"), TopicId::ZERO), topic(Some("t"), id)];
+            let refused = ask(&mut fixture, version, both);
+            assert_eq!(codes(&refused), [42, 42]);
+            assert!(refused.brokers.is_empty() && refused.controller_id == -1);
+        }
+        let answer = ask(&mut fixture, 12, vec![topic(None, id), topic(None, TopicId([9; 16]))]);
+        assert_eq!(codes(&answer), [0, ErrorCode::UnknownTopicId.code()]);
+    }
+
+    #[test]
+    fn a_topic_named_twice_is_answered_once() {
+        let mut fixture = Fixture::new();
+        fixture.topic("t");
+        let twice = vec![topic(Some("t"), TopicId::ZERO); 2];
+        assert_eq!(codes(&ask(&mut fixture, 9, twice)), [0]);
     }
 }

@@ -1,7 +1,7 @@
 //! ApiVersions (key 18), versions 0 to 5: which APIs and features there are.
 //!
 //! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3).
-//! Version 5 checks that the client reached the cluster and node it meant (KIP-1242).
+//! Version 5 checks that the client reached the cluster and node it meant (KIP-1242); it names both or neither.
 //!
 //! Features: metadata.version alone; the others come with what they stand for.
 
@@ -24,10 +24,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = ApiVersionsRequest::decode(&mut body, version)?;
     let named =
         is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version);
-    let elsewhere = request.cluster_id.as_deref().is_some_and(|id| id != context.cluster.cluster_id())
-        || (request.node_id >= 0 && request.node_id != context.node.id);
+    let half = request.cluster_id.is_none() != (request.node_id == -1);
+    let meant = |id: &str| id == context.cluster.cluster_id() && request.node_id == context.node.id;
+    let elsewhere = request.cluster_id.as_deref().is_some_and(|id| !meant(id));
     let error = match version {
         3.. if !named => ErrorCode::InvalidRequest,
+        5.. if half => ErrorCode::InvalidRequest,
         5.. if elsewhere => ErrorCode::RebootstrapRequired,
         _ => ErrorCode::None,
     };
@@ -71,4 +73,57 @@ pub(super) fn unsupported(context: &Context<'_>) -> Plan {
     let error_code = ErrorCode::UnsupportedVersion.code();
     context
         .respond_in(&ApiVersionsResponse { error_code, api_keys: vec![entry(&API)], ..Default::default() }, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Fixture;
+
+    fn request() -> ApiVersionsRequest {
+        let (name, version) = ("test".into(), "1.0".into());
+        ApiVersionsRequest {
+            client_software_name: name,
+            client_software_version: version,
+            ..Default::default()
+        }
+    }
+
+    fn ask(version: i16, request: &ApiVersionsRequest) -> ApiVersionsResponse {
+        Fixture::new().ask(18, version, request).message()
+    }
+
+    #[test]
+    fn every_api_of_the_registry_is_told_and_no_other() {
+        for version in 0..=5 {
+            let response = ask(version, &request());
+            let told: Vec<_> = response.api_keys.iter().map(|key| key.api_key).collect();
+            assert_eq!(told, API_TABLE.iter().map(|api| api.key).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn clients_have_decent_names() {
+        for name in ["", " ", "a b", "-a", "a-", "a_b", "ä"] {
+            let named = ApiVersionsRequest { client_software_name: name.into(), ..request() };
+            assert_eq!(ask(3, &named).error_code, ErrorCode::InvalidRequest.code(), "{name}");
+        }
+        assert_eq!(
+            ask(3, &ApiVersionsRequest { client_software_name: "a-b.c9".into(), ..request() }).error_code,
+            0
+        );
+    }
+
+    #[test]
+    fn a_client_names_cluster_and_node_or_neither() {
+        let meant = |cluster: Option<&str>, node_id| {
+            let cluster_id = cluster.map(Into::into);
+            ask(5, &ApiVersionsRequest { cluster_id, node_id, ..request() }).error_code
+        };
+        let this = "abcdefghijklmnopqrstuv";
+        let (half, elsewhere) = (ErrorCode::InvalidRequest.code(), ErrorCode::RebootstrapRequired.code());
+        assert_eq!((meant(None, -1), meant(Some(this), 1)), (0, 0));
+        assert_eq!((meant(None, 1), meant(Some(this), -1)), (half, half));
+        assert_eq!((meant(Some(this), 7), meant(Some("another"), 1)), (elsewhere, elsewhere));
+    }
 }

@@ -24,8 +24,10 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
             let found = resolve_name(context, &topic.name, PartitionIndex(asked.partition_index));
-            let found =
-                if is_internal_topic(&topic.name) { Err(ErrorCode::InvalidTopicException) } else { found };
+            let found = match found {
+                Ok(_) if is_internal_topic(&topic.name) => Err(ErrorCode::InvalidTopicException),
+                found => found,
+            };
             let pending = found.map(|partition| {
                 calls.push(PartitionCall {
                     partition,

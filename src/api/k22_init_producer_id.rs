@@ -22,6 +22,9 @@ const TRANSACTION_TIMEOUT_MAX_MS: i32 = 900_000;
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = InitProducerIdRequest::decode(&mut body, context.header.version)?;
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return Ok(refuse(context, ErrorCode::InvalidRequest));
+    }
     match request.transactional_id.as_deref() {
         Some("") => return Ok(refuse(context, ErrorCode::InvalidRequest)),
         Some(_) if !(1..=TRANSACTION_TIMEOUT_MAX_MS).contains(&request.transaction_timeout_ms) => {

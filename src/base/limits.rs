@@ -37,8 +37,12 @@ pub const PRODUCER_BATCHES_KEPT: usize = 5;
 /// Bytes of the v2 record batch header.
 pub const BATCH_HEADER_BYTES: usize = 61;
 
-/// Bytes of one batch's records once decompressed; 64 times the default of `max.message.bytes`.
-pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one batch's records once decompressed: what a frame could have carried as it is. A megabyte of zstd may
+/// decompress to gigabytes, and a shard that decompresses serves nobody else.
+pub const DECOMPRESSED_BYTES_MAX: usize = FRAME_BYTES_MAX;
+
+/// Records that the answer to a refused batch names one by one; the client needs some, not a million.
+pub const RECORD_ERRORS_MAX: usize = 1000;
 
 /// Bytes of one segment header block, before the first batch.
 pub const SEGMENT_HEADER_BYTES: usize = BLOCK_BYTES;

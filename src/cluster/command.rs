@@ -1,7 +1,8 @@
 //! What may be asked of the coordinator, and what it decides. Pure: the same state and command give the same records.
 
+use super::configs::{self, Edit, Target, edit};
 use super::names::{check_topic_name, collision_key};
-use super::placement::assign;
+use super::placement::{assign, broken_assignment};
 use super::record::Record;
 use super::state::{ClusterState, PartitionEntry, Topic};
 use crate::base::limits::PARTITIONS_PER_TOPIC_MAX;
@@ -54,17 +55,19 @@ pub enum Command {
         /// Decide, change nothing.
         validate_only: bool,
     },
-    /// Replace a topic's settings, checked by who asks.
-    SetTopicConfigs {
-        /// The topic.
-        topic: TopicId,
+    /// Replace all of a target's settings, checked by who asks.
+    SetConfigs {
+        /// Whose.
+        target: Target,
         /// All of them.
         configs: BTreeMap<String, String>,
     },
-    /// Replace the settings of all brokers that can change while running.
-    SetBrokerConfigs {
-        /// All of them.
-        configs: BTreeMap<String, String>,
+    /// Change some of a target's settings, checked by who asks.
+    EditConfigs {
+        /// Whose.
+        target: Target,
+        /// In order.
+        edits: Vec<(String, Edit)>,
     },
     /// Hand out producer ids.
     AllocateProducerIds {
@@ -108,17 +111,30 @@ pub fn decide(state: &ClusterState, command: Command) -> (Vec<Record>, Outcome) 
         Command::AddPartitions { name, count, assignment, validate_only } => {
             add_partitions(state, &name, count, assignment, validate_only)
         }
-        Command::SetTopicConfigs { topic, configs } => match state.topic_by_id(topic) {
-            Some(_) => Ok((vec![Record::TopicConfigs { topic, configs }], Outcome::Done)),
-            None => refuse(ErrorCode::UnknownTopicOrPartition, "the topic doesn't exist"),
-        },
-        Command::SetBrokerConfigs { configs } => Ok((vec![Record::BrokerConfigs { configs }], Outcome::Done)),
+        Command::SetConfigs { target, configs } => configure(state, target, |now| *now = configs),
+        Command::EditConfigs { target, edits } => configure(state, target, |now| {
+            edits.iter().for_each(|(name, change)| edit(now, name, change));
+        }),
         Command::AllocateProducerIds { count } => {
             let first = state.next_producer_id;
             Ok((vec![Record::ProducerIds { next: first + count }], Outcome::ProducerIds { first, count }))
         }
     };
     decided.unwrap_or_else(|refusal| (Vec::new(), Outcome::Refused(refusal)))
+}
+
+fn configure(
+    state: &ClusterState,
+    target: Target,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<(Vec<Record>, Outcome), Refusal> {
+    let Some(now) = state.configs_of(target) else {
+        return refuse(ErrorCode::UnknownTopicOrPartition, "the topic doesn't exist");
+    };
+    let mut configs = now.clone();
+    change(&mut configs);
+    let records = if configs == *now { Vec::new() } else { vec![configs::record(target, configs)] };
+    Ok((records, Outcome::Done))
 }
 
 /// A broker that (re)starts leads its partitions in a new term, so that what it wrote before is told from what it
@@ -144,7 +160,7 @@ fn create(
     validate_only: bool,
 ) -> Result<(Vec<Record>, Outcome), Refusal> {
     if let Err(why) = check_topic_name(&new.name) {
-        return refuse(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {why}"));
+        return refuse(ErrorCode::InvalidTopicException, why);
     }
     if state.topic(&new.name).is_some() {
         return refuse(ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", new.name));
@@ -175,14 +191,18 @@ fn entry(replicas: Vec<NodeId>) -> PartitionEntry {
 }
 
 fn choose(state: &ClusterState, partitions: i32, factor: i16) -> Result<Vec<Vec<NodeId>>, Refusal> {
-    if !(1..=PARTITIONS_PER_TOPIC_MAX).contains(&partitions) {
-        let why = format!("Number of partitions was set to an invalid value: {partitions}.");
+    if partitions < 1 {
+        let why = "Number of partitions was set to an invalid non-positive value.";
         return refuse(ErrorCode::InvalidPartitions, why);
+    }
+    if partitions > PARTITIONS_PER_TOPIC_MAX {
+        return refuse(ErrorCode::PolicyViolation, "Excessively large number of partitions per request.");
     }
     let brokers: Vec<NodeId> = state.brokers().map(|(id, _)| id).collect();
     let wanted = usize::try_from(factor).unwrap_or(0);
     if wanted == 0 {
-        return refuse(ErrorCode::InvalidReplicationFactor, "Replication factor must be larger than 0.");
+        let why = "Replication factor must be larger than 0, or -1 to use the default value.";
+        return refuse(ErrorCode::InvalidReplicationFactor, why);
     }
     if wanted > brokers.len() {
         let there = brokers.len();
@@ -198,10 +218,13 @@ fn choose(state: &ClusterState, partitions: i32, factor: i16) -> Result<Vec<Vec<
 }
 
 fn manual(state: &ClusterState, new: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refusal> {
-    if new.partitions != -1 || new.replication_factor != -1 {
-        let why =
-            "A manual partition assignment was specified, so partitions and replication factor must be -1.";
-        return refuse(ErrorCode::InvalidRequest, why);
+    for (given, what) in
+        [(i32::from(new.replication_factor), "replication factor"), (new.partitions, "numPartitions")]
+    {
+        if given != -1 {
+            let why = format!("A manual partition assignment was specified, but {what} was not set to -1.");
+            return refuse(ErrorCode::InvalidRequest, why);
+        }
     }
     if new.assignment.keys().copied().ne(0..i32::try_from(new.assignment.len()).unwrap_or(0)) {
         return refuse(
@@ -210,35 +233,13 @@ fn manual(state: &ClusterState, new: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refu
         );
     }
     let lists: Vec<Vec<NodeId>> = new.assignment.values().cloned().collect();
-    check_lists(state, &lists)?;
+    check_lists(state, &lists, lists[0].len())?;
     Ok(lists)
 }
 
-fn check_lists(state: &ClusterState, lists: &[Vec<NodeId>]) -> Result<(), Refusal> {
-    for replicas in lists {
-        let mut sorted = replicas.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        if replicas.is_empty() || sorted.len() != replicas.len() {
-            return refuse(
-                ErrorCode::InvalidReplicaAssignment,
-                "a partition's replicas must be distinct and not empty",
-            );
-        }
-        if let Some(unknown) = replicas.iter().find(|id| !state.brokers.contains_key(id)) {
-            return refuse(
-                ErrorCode::InvalidReplicaAssignment,
-                format!("broker {unknown} is not registered"),
-            );
-        }
-        if replicas.len() != lists[0].len() {
-            return refuse(
-                ErrorCode::InvalidReplicaAssignment,
-                "all partitions need the same number of replicas",
-            );
-        }
-    }
-    Ok(())
+fn check_lists(state: &ClusterState, lists: &[Vec<NodeId>], factor: usize) -> Result<(), Refusal> {
+    let broken = lists.iter().find_map(|replicas| broken_assignment(state, replicas, factor));
+    broken.map_or(Ok(()), |why| refuse(ErrorCode::InvalidReplicaAssignment, why))
 }
 
 fn delete(state: &ClusterState, topic: TopicId) -> Result<(Vec<Record>, Outcome), Refusal> {
@@ -259,25 +260,33 @@ fn add_partitions(
         return refuse(ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.");
     };
     let have = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    if count <= have || count > PARTITIONS_PER_TOPIC_MAX {
+    if count == have {
+        return refuse(ErrorCode::InvalidPartitions, format!("Topic already has {have} partition(s)."));
+    }
+    if count < have {
         let why =
             format!("The topic {name} currently has {have} partition(s); {count} would not be an increase.");
         return refuse(ErrorCode::InvalidPartitions, why);
     }
+    if count > PARTITIONS_PER_TOPIC_MAX {
+        let why = "Excessively large number of additional partitions per request.";
+        return refuse(ErrorCode::PolicyViolation, why);
+    }
     let more = usize::try_from(count - have).unwrap_or(0);
+    let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
     let lists = match assignment {
         Some(lists) if lists.len() != more => {
-            let why = format!("{} assignment(s) were given for {more} new partition(s)", lists.len());
+            let why = format!(
+                "Attempted to add {more} additional partition(s), but only {} assignment(s) were specified.",
+                lists.len()
+            );
             return refuse(ErrorCode::InvalidReplicaAssignment, why);
         }
         Some(lists) => {
-            check_lists(state, &lists)?;
+            check_lists(state, &lists, factor)?;
             lists
         }
-        None => {
-            let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
-            choose(state, count - have, i16::try_from(factor).unwrap_or(1))?
-        }
+        None => choose(state, count - have, i16::try_from(factor).unwrap_or(1))?,
     };
     let id = topic.id;
     let records =

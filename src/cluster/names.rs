@@ -7,21 +7,27 @@ use crate::base::limits::TOPIC_NAME_MAX;
 /// # Errors
 /// What is wrong, in Kafka's words, for the client's log.
 pub fn check_topic_name(name: &str) -> Result<(), String> {
+    broken_rule(name).map_or(Ok(()), |why| Err(format!("Topic name is invalid: {why}")))
+}
+
+fn broken_rule(name: &str) -> Option<String> {
     if name.is_empty() {
-        return Err("the empty string is not allowed".to_owned());
+        return Some("the empty string is not allowed".to_owned());
     }
     if name == "." || name == ".." {
-        return Err("'.' or '..' is not allowed".to_owned());
+        return Some(format!("'{name}' is not allowed"));
     }
     if name.len() > TOPIC_NAME_MAX {
-        return Err(format!("the length of '{name}' is longer than the max allowed length {TOPIC_NAME_MAX}"));
+        return Some(format!(
+            "the length of '{name}' is longer than the max allowed length {TOPIC_NAME_MAX}"
+        ));
     }
     if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')) {
-        return Err(format!(
+        return Some(format!(
             "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
         ));
     }
-    Ok(())
+    None
 }
 
 /// Whether the broker itself keeps the topic; clients can't write to it.

@@ -1,5 +1,6 @@
 //! Where partitions live: on which brokers, and on which shard of a broker.
 
+use super::state::ClusterState;
 use crate::base::{NodeId, ShardId, TopicPartition};
 
 /// The shard of a broker that owns a partition. A function of the partition and the shard count alone, so that every
@@ -21,6 +22,31 @@ pub fn assign(brokers: &[NodeId], count: usize, factor: usize, start: usize) -> 
     assert!((1..=brokers.len()).contains(&factor), "checked against the number of brokers");
     let replica = |partition: usize, nth: usize| brokers[(start + partition + nth) % brokers.len()];
     (0..count).map(|partition| (0..factor).map(|nth| replica(partition, nth)).collect()).collect()
+}
+
+/// What is wrong with the replicas that a client wants a partition to have, in Kafka's words.
+#[must_use]
+pub fn broken_assignment(state: &ClusterState, replicas: &[NodeId], factor: usize) -> Option<String> {
+    let broken = |why: String| Some(format!("The manual partition assignment includes {why}"));
+    if replicas.is_empty() {
+        return broken("an empty replica list.".to_owned());
+    }
+    let mut sorted = replicas.to_vec();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return broken(format!("the broker {} more than once.", pair[0]));
+    }
+    if let Some(unknown) = sorted.iter().find(|id| !state.brokers.contains_key(id)) {
+        return broken(format!("broker {unknown}, but no such broker is registered."));
+    }
+    let count = replicas.len();
+    if count == factor {
+        return None;
+    }
+    broken(format!(
+        "a partition with {count} replica(s), but this is not consistent with previous partitions, which have {factor} \
+         replica(s)."
+    ))
 }
 
 #[cfg(test)]

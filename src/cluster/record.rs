@@ -61,6 +61,13 @@ pub enum Record {
         /// The settings.
         configs: BTreeMap<String, String>,
     },
+    /// Settings of one broker that were changed while running, all of them.
+    NodeConfigs {
+        /// Its id.
+        id: NodeId,
+        /// The settings.
+        configs: BTreeMap<String, String>,
+    },
     /// A topic is gone.
     RemoveTopic {
         /// The topic.
@@ -83,8 +90,17 @@ impl Record {
             | Record::Leader { topic, .. }
             | Record::TopicConfigs { topic, .. }
             | Record::RemoveTopic { topic } => Some(*topic),
-            Record::Broker { .. } | Record::BrokerConfigs { .. } | Record::ProducerIds { .. } => None,
+            Record::Broker { .. }
+            | Record::BrokerConfigs { .. }
+            | Record::NodeConfigs { .. }
+            | Record::ProducerIds { .. } => None,
         }
+    }
+
+    /// Whether topics that say nothing themselves may have other settings now.
+    #[must_use]
+    pub fn changes_defaults(&self) -> bool {
+        matches!(self, Record::BrokerConfigs { .. } | Record::NodeConfigs { .. })
     }
 
     /// Appends the record.
@@ -135,6 +151,11 @@ impl Record {
                 w.i8(8);
                 w.i64(*next);
             }
+            Record::NodeConfigs { id, configs } => {
+                w.i8(9);
+                w.i32(id.0);
+                put_map(w, configs);
+            }
         }
     }
 
@@ -167,6 +188,7 @@ impl Record {
             6 => Record::BrokerConfigs { configs: map(r)? },
             7 => Record::RemoveTopic { topic: TopicId(r.uuid()?) },
             8 => Record::ProducerIds { next: r.i64()? },
+            9 => Record::NodeConfigs { id: NodeId(r.i32()?), configs: map(r)? },
             _ => return Err(DecodeError::Value),
         })
     }
@@ -227,7 +249,8 @@ mod tests {
             Record::Partition { topic, entry },
             Record::Leader { topic, partition: PartitionIndex(0), leader, epoch: LeaderEpoch(5) },
             Record::TopicConfigs { topic, configs: configs.clone() },
-            Record::BrokerConfigs { configs },
+            Record::BrokerConfigs { configs: configs.clone() },
+            Record::NodeConfigs { id: NodeId(1), configs },
             Record::RemoveTopic { topic },
             Record::ProducerIds { next: 1000 },
         ]

@@ -51,6 +51,7 @@ pub struct ClusterState {
     pub(super) topics: BTreeMap<Str, Topic>,
     pub(super) names: BTreeMap<TopicId, Str>,
     pub(super) broker_configs: BTreeMap<String, String>,
+    pub(super) node_configs: BTreeMap<NodeId, BTreeMap<String, String>>,
     pub(super) next_producer_id: i64,
     pub(super) applied: u64,
 }
@@ -96,6 +97,13 @@ impl ClusterState {
         &self.broker_configs
     }
 
+    /// Settings of one broker that were changed while running.
+    #[must_use]
+    pub fn node_configs(&self, id: NodeId) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.node_configs.get(&id).unwrap_or(&NONE)
+    }
+
     /// Records applied so far: rises with every change (the "finalized features epoch" of ApiVersions).
     #[must_use]
     pub fn applied(&self) -> u64 {
@@ -127,6 +135,9 @@ impl ClusterState {
             }
             Record::TopicConfigs { topic, configs } => self.topic_mut(*topic).configs = configs.clone(),
             Record::BrokerConfigs { configs } => self.broker_configs = configs.clone(),
+            Record::NodeConfigs { id, configs } => {
+                self.node_configs.insert(*id, configs.clone());
+            }
             Record::RemoveTopic { topic } => {
                 let name = self.names.remove(topic).expect("a record names a topic that is there");
                 self.topics.remove(&name);
@@ -158,6 +169,9 @@ impl ClusterState {
         }
         if !self.broker_configs.is_empty() {
             records.push(Record::BrokerConfigs { configs: self.broker_configs.clone() });
+        }
+        for (id, configs) in &self.node_configs {
+            records.push(Record::NodeConfigs { id: *id, configs: configs.clone() });
         }
         records.push(Record::ProducerIds { next: self.next_producer_id });
         records

@@ -49,8 +49,6 @@ pub struct TopicSettings {
     pub partitions: i32,
     /// Their replicas.
     pub replication_factor: i16,
-    /// When producers are forgotten.
-    pub producer_id_expiration_ms: i64,
 }
 
 /// For logs.
@@ -149,7 +147,6 @@ impl BrokerConf {
                 auto_create: layers.value("auto.create.topics.enable").0 == "true",
                 partitions: i32::try_from(int("num.partitions")).expect("checked"),
                 replication_factor: i16::try_from(int("default.replication.factor")).expect("checked"),
-                producer_id_expiration_ms: int("producer.id.expiration.ms"),
             },
             log: LogSettings { retention_check_interval: ms("log.retention.check.interval.ms") },
             memory: memory(size("memory.bytes"), ram_bytes),

@@ -7,6 +7,7 @@ use std::fmt::Write;
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Kind::Int { min: i64::MIN, max: i64::MAX } => f.write_str("whole number"),
             Kind::Int { min, max: i64::MAX } => write!(f, "whole number from {min}"),
             Kind::Int { min, max } => write!(f, "whole number from {min} to {max}"),
             Kind::Bool => f.write_str("true or false"),
@@ -14,6 +15,8 @@ impl std::fmt::Display for Kind {
             Kind::Address => f.write_str("HOST:PORT"),
             Kind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
             Kind::ListOf(words) => write!(f, "some of {}", words.join(", ")),
+            Kind::Ratio => f.write_str("fraction from 0 to 1"),
+            Kind::Replicas => f.write_str("* or PARTITION:BROKER,..."),
         }
     }
 }

@@ -19,8 +19,12 @@ pub enum Kind {
     Address,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// Some of these words, separated by commas.
+    /// Some of these words, separated by commas; or none.
     ListOf(&'static [&'static str]),
+    /// A fraction from 0 to 1.
+    Ratio,
+    /// `*`, or pairs of partition and broker (`0:1,0:2`).
+    Replicas,
 }
 
 /// One key.
@@ -67,11 +71,13 @@ pub const KEYS: &[Key] = &[
     Key { name: "message.max.bytes", kind: int(0, i32::MAX as i64), default: "1048588", doc: "Largest record batch; topics may set max.message.bytes." },
     Key { name: "min.insync.replicas", kind: int(1, i32::MAX as i64), default: "1", doc: "In-sync replicas that acks=all needs; topics may set their own." },
     Key { name: "compression.type", kind: Kind::OneOf(&["producer"]), default: "producer", doc: "How topics compress; producer: batches stay as they arrive. Other values are not implemented yet." },
-    Key { name: "log.cleanup.policy", kind: Kind::ListOf(&["delete", "compact"]), default: "delete", doc: "What happens to old records; topics may set cleanup.policy." },
+    Key { name: "log.cleanup.policy", kind: Kind::ListOf(&["compact", "delete"]), default: "delete", doc: "What happens to old records; topics may set cleanup.policy." },
     Key { name: "log.retention.ms", kind: int(-1, MS_MAX), default: "604800000", doc: "How long records are kept, in ms; -1: for ever. One week by default; topics may set retention.ms." },
-    Key { name: "log.retention.bytes", kind: int(-1, i64::MAX), default: "-1", doc: "How many bytes of a partition are kept; -1: no bound. Topics may set retention.bytes." },
+    Key { name: "log.retention.bytes", kind: int(i64::MIN, i64::MAX), default: "-1", doc: "How many bytes of a partition are kept; below 0: no bound. Topics may set retention.bytes." },
     Key { name: "log.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "1073741824", doc: "Size of a segment file; topics may set segment.bytes." },
     Key { name: "log.roll.ms", kind: int(1, MS_MAX), default: "604800000", doc: "A segment is closed when it is this old; topics may set segment.ms." },
+    Key { name: "log.flush.interval.messages", kind: int(1, MS_MAX), default: "9223372036854775807", doc: "Flush after this many records at the latest. Every append is flushed at once, so any value is kept to; topics may set flush.messages." },
+    Key { name: "log.flush.interval.ms", kind: int(0, MS_MAX), default: "9223372036854775807", doc: "Flush after this long at the latest. Every append is flushed at once, so any value is kept to; topics may set flush.ms." },
     Key { name: "log.retention.check.interval.ms", kind: int(1, MS_MAX), default: "300000", doc: "How often old segments are looked for." },
     Key { name: "log.message.timestamp.type", kind: Kind::OneOf(&["CreateTime", "LogAppendTime"]), default: "CreateTime", doc: "Whose time a record carries; topics may set message.timestamp.type." },
     Key { name: "log.message.timestamp.before.max.ms", kind: int(0, MS_MAX), default: "9223372036854775807", doc: "How far a record's timestamp may lie behind the broker's clock." },
@@ -113,27 +119,67 @@ impl Kind {
     /// Checks a value.
     ///
     /// # Errors
-    /// What it must be, in Kafka's manner of speaking.
+    /// What it must be, in Kafka's words.
     pub fn check(self, value: &str) -> Result<(), String> {
+        let any_of = |words: &[&str]| Err(format!("String must be one of: {}", words.join(", ")));
         match self {
-            Kind::Int { min, max } => match value.parse::<i64>() {
-                Err(_) => Err("Not a whole number".to_owned()),
-                Ok(number) if number < min => Err(format!("Value must be at least {min}")),
-                Ok(number) if number > max => Err(format!("Value must be no more than {max}")),
-                Ok(_) => Ok(()),
-            },
+            Kind::Int { min, max } => check_int(value, min, max),
             Kind::Bool if matches!(value, "true" | "false") => Ok(()),
             Kind::Bool => Err("Expected value to be either true or false".to_owned()),
             Kind::Text => Ok(()),
             Kind::Address => check_address(value),
             Kind::OneOf(words) if words.contains(&value) => Ok(()),
-            Kind::OneOf(words) | Kind::ListOf(words) => {
-                let all = matches!(self, Kind::ListOf(_))
-                    && value.split(',').all(|word| words.contains(&word.trim()));
-                if all { Ok(()) } else { Err(format!("String must be one of: {}", words.join(", "))) }
+            Kind::OneOf(words) => any_of(words),
+            Kind::ListOf(words) => {
+                let known = |word: &str| words.contains(&word.trim());
+                if value.is_empty() || value.split(',').all(known) { Ok(()) } else { any_of(words) }
             }
+            Kind::Ratio => match value.parse::<f64>() {
+                Ok(ratio) if ratio < 0.0 => Err("Value must be at least 0".to_owned()),
+                Ok(ratio) if ratio > 1.0 => Err("Value must be no more than 1".to_owned()),
+                Ok(ratio) if ratio.is_finite() => Ok(()),
+                _ => Err("Not a number of type DOUBLE".to_owned()),
+            },
+            Kind::Replicas if value == "*" || value.is_empty() || value.split(',').all(is_replica) => Ok(()),
+            Kind::Replicas => Err("must be the literal '*' or a list of replicas in the following format: \
+                                   [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+                .to_owned()),
         }
     }
+
+    /// A value as it is kept and shown: without blanks around it, numbers and truth values in their plain form.
+    #[must_use]
+    pub fn normal(self, value: &str) -> String {
+        let trimmed = value.trim();
+        match self {
+            Kind::Int { .. } => trimmed.parse::<i64>().map_or_else(|_| trimmed.to_owned(), |n| n.to_string()),
+            Kind::Bool => trimmed.to_ascii_lowercase(),
+            Kind::Ratio => trimmed.parse::<f64>().map_or_else(|_| trimmed.to_owned(), |x| format!("{x:?}")),
+            _ => trimmed.to_owned(),
+        }
+    }
+
+    /// Kafka's name of a whole number's width.
+    fn width(max: i64) -> &'static str {
+        if max <= i64::from(i32::MAX) { "INT" } else { "LONG" }
+    }
+}
+
+fn check_int(value: &str, min: i64, max: i64) -> Result<(), String> {
+    let narrow = Kind::width(max) == "INT";
+    let fits = |number: &i64| !narrow || i32::try_from(*number).is_ok();
+    match value.parse::<i64>().ok().filter(fits) {
+        None => Err(format!("Not a number of type {}", Kind::width(max))),
+        Some(number) if number < min => Err(format!("Value must be at least {min}")),
+        Some(number) if number > max => Err(format!("Value must be no more than {max}")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// `partition:broker`.
+fn is_replica(pair: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<u32>().is_ok();
+    pair.split_once(':').is_some_and(|(partition, broker)| number(partition) && number(broker))
 }
 
 fn check_address(value: &str) -> Result<(), String> {
@@ -161,6 +207,24 @@ mod tests {
     fn a_very_long_name_is_near_to_nothing() {
         assert_eq!(nearest(&"num.partitions".repeat(3), KEYS.iter().map(|key| key.name)), None);
         assert_eq!(nearest("num.partitionss", KEYS.iter().map(|key| key.name)), Some("num.partitions"));
+    }
+
+    #[test]
+    fn values_are_checked_and_kept_as_kafka_does() {
+        let long = Kind::Int { min: -1, max: i64::MAX };
+        assert_eq!(long.check("banana"), Err("Not a number of type LONG".to_owned()));
+        assert_eq!(long.check("9223372036854775808"), Err("Not a number of type LONG".to_owned()));
+        let int = Kind::Int { min: 1, max: i64::from(i32::MAX) };
+        assert_eq!(int.check("2147483648"), Err("Not a number of type INT".to_owned()));
+        assert_eq!(int.check("0"), Err("Value must be at least 1".to_owned()));
+        assert_eq!((long.normal(" 77 "), Kind::Bool.normal("TRUE")), ("77".to_owned(), "true".to_owned()));
+        let policy = Kind::ListOf(&["compact", "delete"]);
+        assert_eq!((policy.check(""), policy.check("delete, compact")), (Ok(()), Ok(())));
+        assert!(policy.check("delete,").is_err());
+        assert_eq!((Kind::Ratio.check("0.5"), Kind::Ratio.normal("1")), (Ok(()), "1.0".to_owned()));
+        assert!(["2", "x", "NaN"].into_iter().all(|ratio| Kind::Ratio.check(ratio).is_err()));
+        assert!(["", "*", "0:1", "0:1,2:3"].into_iter().all(|list| Kind::Replicas.check(list).is_ok()));
+        assert!(["zz", "0", "0:x", "0:1,"].into_iter().all(|list| Kind::Replicas.check(list).is_err()));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Configuration: raw TOML and overrides in, one checked `BrokerConf` out. Reads no file and no environment itself.
 
 mod broker;
+pub mod dynamic;
 mod explain;
 mod keys;
 mod layers;
+mod shown;
 pub mod topic;
 
 pub use broker::{
     BrokerConf, Durability, FlushScopeChoice, LogSettings, MemorySettings, NetSettings, TopicSettings,
 };
+pub use dynamic::{InForce, Synonym};
 pub use explain::{explain, sample};
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{Layers, PROFILES, Source};

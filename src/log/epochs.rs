@@ -20,7 +20,7 @@ impl EpochCache {
     }
 
     /// Where an epoch ends: the largest epoch not above it, and where the next one begins; the current epoch ends at
-    /// the log's end. (-1, -1) for a larger or negative one (row 98).
+    /// the log's end. (-1, -1) for a larger one and for -1, which means none (row 98).
     #[must_use]
     pub fn end_for(
         &self,
@@ -29,7 +29,7 @@ impl EpochCache {
         log_end: Offset,
     ) -> (LeaderEpoch, Offset) {
         const UNKNOWN: (LeaderEpoch, Offset) = (LeaderEpoch(-1), -1);
-        if epoch.0 < 0 || epoch > current {
+        if epoch.0 == -1 || epoch > current {
             return UNKNOWN;
         }
         if epoch == current {
@@ -86,8 +86,8 @@ mod tests {
             (epoch, end)
         };
         assert_eq!(
-            [end(0), end(1), end(2), end(3), end(4), end(5), end(-1)],
-            [(0, 0), (1, 10), (1, 10), (3, 20), (4, 25), (-1, -1), (-1, -1)]
+            [end(0), end(1), end(2), end(3), end(4), end(5), end(-1), end(-2)],
+            [(0, 0), (1, 10), (1, 10), (3, 20), (4, 25), (-1, -1), (-1, -1), (-2, 0)]
         );
     }
 

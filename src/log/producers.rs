@@ -84,8 +84,9 @@ impl ProducerStates {
         }
     }
 
-    /// Notes a batch that is in the log at `base_offset`.
-    pub fn apply(&mut self, meta: &BatchMeta, base_offset: Offset) {
+    /// Notes a batch that is in the log at `base_offset`. `now_ms` is the broker's clock: records may carry timestamps
+    /// of long ago, and a producer of those must not be forgotten while it retries.
+    pub fn apply(&mut self, meta: &BatchMeta, base_offset: Offset, now_ms: i64) {
         if !meta.is_idempotent() || meta.is_control() {
             return;
         }
@@ -97,7 +98,7 @@ impl ProducerStates {
         if producer.batches.len() == PRODUCER_BATCHES_KEPT {
             producer.batches.pop_front();
         }
-        producer.seen_ms = meta.max_timestamp;
+        producer.seen_ms = now_ms;
         producer.batches.push_back(Batch {
             first_sequence: meta.base_sequence,
             last_sequence: meta.last_sequence(),
@@ -106,13 +107,13 @@ impl ProducerStates {
         });
     }
 
-    /// Forgets producers whose last batch is older than `expiry_ms`.
+    /// Forgets producers that wrote nothing for `expiry_ms`.
     pub fn expire(&mut self, now_ms: i64, expiry_ms: i64) {
         self.producers.retain(|_, producer| now_ms.saturating_sub(producer.seen_ms) < expiry_ms);
     }
 
-    /// What is known without batches at or beyond an offset, which may yet be lost: a producer that is told its batch is
-    /// a duplicate never sends it again.
+    /// What is known without batches at or beyond an offset, which may yet be lost: a producer that is told its batch
+    /// is a duplicate never sends it again.
     #[must_use]
     pub fn as_of(&self, offset: Offset) -> Self {
         let mut states = self.clone();
@@ -195,7 +196,7 @@ mod tests {
     fn appended(states: &mut ProducerStates, meta: BatchMeta, offset: Offset) -> Verdict {
         let verdict = states.check(&meta);
         if verdict == Verdict::Append {
-            states.apply(&meta, offset);
+            states.apply(&meta, offset, 5);
         }
         verdict
     }
@@ -246,15 +247,15 @@ mod tests {
     #[test]
     fn state_round_trips_and_expires() {
         let mut states = ProducerStates::default();
-        states.apply(&meta(1, 0, 0), 0);
-        states.apply(&meta(2, 3, 0), 1);
+        states.apply(&meta(1, 0, 0), 0, 1000);
+        states.apply(&meta(2, 3, 0), 1, 1000);
         let mut writer = Writer::new();
         states.encode(&mut writer);
         let mut reader = Reader::new(writer.into_pieces().concat().into());
         assert_eq!(ProducerStates::decode(&mut reader), Ok(states.clone()));
-        states.expire(5 + 99, 100);
-        assert_eq!(states.len(), 2);
-        states.expire(5 + 100, 100);
+        states.expire(1000 + 99, 100);
+        assert_eq!(states.len(), 2, "records of long ago don't make it older");
+        states.expire(1000 + 100, 100);
         assert!(states.is_empty());
     }
 }

@@ -2,7 +2,7 @@
 //! shard and back.
 
 use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
-use crate::wire::batch::BatchMeta;
+use crate::wire::batch::{BatchMeta, Contents, Demands, Fault, faults};
 use bytes::Bytes;
 
 /// One question to one partition.
@@ -51,8 +51,8 @@ pub struct ProduceOp {
     pub batch: Bytes,
     /// Its header.
     pub meta: BatchMeta,
-    /// Some record has no key.
-    pub keyless: bool,
+    /// What its records are.
+    pub contents: Contents,
     /// -1, 0 or 1.
     pub acks: i16,
     /// How long an acks=all answer may wait for the in-sync replicas.
@@ -132,6 +132,41 @@ pub struct Produced {
     pub log_start_offset: Offset,
     /// What to tell a person; clients log it.
     pub message: Option<&'static str>,
+    /// Which records were refused, where it is they.
+    pub unmet: Option<Box<Unmet>>,
+}
+
+/// Records that don't meet what the topic's settings demand (KIP-467).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// What is demanded.
+    pub demands: Demands,
+    /// How many records don't meet it.
+    pub count: usize,
+    /// The first of them.
+    pub records: Vec<Fault>,
+}
+
+impl Produced {
+    /// A refusal, with the -1s that Kafka sends.
+    #[must_use]
+    pub fn refused(error: ErrorCode, message: Option<&'static str>) -> Self {
+        Produced {
+            error,
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            message,
+            unmet: None,
+        }
+    }
+}
+
+impl Unmet {
+    /// Finds the records in the batch that was refused. The machine sees no records, so its shell does this.
+    pub fn look_at(&mut self, batch: &[u8], meta: &BatchMeta) {
+        (self.count, self.records) = faults(batch, meta, self.demands);
+    }
 }
 
 /// Outcome of a read.

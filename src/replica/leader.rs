@@ -7,8 +7,8 @@ use super::rules::{Refusal, Rules};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, ShardId};
 use crate::log::epochs::EpochCache;
 use crate::log::producers::{ProducerStates, Verdict};
-use crate::replica::call::Produced;
-use crate::wire::batch::BatchMeta;
+use crate::replica::call::{Produced, Unmet};
+use crate::wire::batch::{BatchMeta, Contents, Stamp};
 use std::collections::VecDeque;
 
 /// Who waits for an answer: a slot in a call set of the shard where the request arrived.
@@ -44,8 +44,8 @@ pub enum Event {
         meta: BatchMeta,
         /// Its size.
         bytes: usize,
-        /// Some record has no key.
-        keyless: bool,
+        /// What its records are.
+        contents: Contents,
         /// Wall clock.
         now_ms: i64,
         /// When an answer of "timed out" is due, wall clock.
@@ -92,8 +92,8 @@ pub struct Append {
     pub base_offset: Offset,
     /// Epoch to write into it.
     pub leader_epoch: LeaderEpoch,
-    /// Broker time to write into it, for LogAppendTime.
-    pub log_append_time: Option<i64>,
+    /// What to write into it about its timestamps, where that isn't what the client wrote.
+    pub stamp: Option<Stamp>,
 }
 
 /// What the shard has to do. Reused from step to step; the shard drains it.
@@ -170,9 +170,9 @@ impl Leader {
     /// Takes one event and says what to do about it.
     pub fn step(&mut self, event: Event, out: &mut Effects) {
         match event {
-            Event::Produce { waiter, acks, meta, bytes, keyless, now_ms, deadline_ms } => {
+            Event::Produce { waiter, acks, meta, bytes, contents, now_ms, deadline_ms } => {
                 let wanted = Wanted { waiter, acks, deadline_ms };
-                match self.accept(&meta, bytes, keyless, now_ms) {
+                match self.accept(&meta, bytes, &contents, now_ms) {
                     Ok(Accepted { append, base_offset, log_append_time_ms }) => {
                         out.append = append;
                         let upto = base_offset + i64::from(meta.last_offset_delta) + 1;
@@ -215,12 +215,12 @@ impl Leader {
 
     /// The partition is going: everybody who waits is told that it isn't here.
     pub fn abandon(&mut self, out: &mut Effects) {
-        self.turn_away((ErrorCode::UnknownTopicOrPartition, "the partition was deleted"), out);
+        self.turn_away(Refusal::of(ErrorCode::UnknownTopicOrPartition, "the partition was deleted"), out);
     }
 
     /// The log failed: nothing that waits will ever be acknowledged.
     pub fn fail(&mut self, out: &mut Effects) {
-        self.turn_away((ErrorCode::KafkaStorageError, "the log directory failed"), out);
+        self.turn_away(Refusal::of(ErrorCode::KafkaStorageError, "the log directory failed"), out);
     }
 
     fn turn_away(&mut self, refusal: Refusal, out: &mut Effects) {
@@ -233,31 +233,41 @@ impl Leader {
         &mut self,
         meta: &BatchMeta,
         bytes: usize,
-        keyless: bool,
+        contents: &Contents,
         now_ms: i64,
     ) -> Result<Accepted, Refusal> {
-        self.rules.check(meta, bytes, keyless, now_ms)?;
+        self.rules.check(contents, bytes, now_ms)?;
         match self.producers.check(meta) {
             Verdict::Append => {}
             Verdict::Duplicate { base_offset, timestamp } => {
                 return Ok(Accepted { append: None, base_offset, log_append_time_ms: timestamp });
             }
             Verdict::Refuse(code) => {
-                return Err((code, "the producer's epoch or sequence doesn't follow its last batch"));
+                let why = "the producer's epoch or sequence doesn't follow its last batch";
+                return Err(Refusal::of(code, why));
             }
         }
         let base_offset = self.log_end;
-        let log_append_time = self.rules.append_time.then_some(now_ms);
+        let stamp = self.stamp(contents, now_ms);
         let mut placed = *meta;
         placed.base_offset = base_offset;
-        if let Some(now_ms) = log_append_time {
-            placed.max_timestamp = now_ms;
-        }
-        self.producers.apply(&placed, base_offset);
+        placed.max_timestamp = stamp.max_timestamp;
+        self.producers.apply(&placed, base_offset, now_ms);
         self.log_end = base_offset + i64::from(meta.last_offset_delta) + 1;
         assert!(self.log_end > base_offset, "a batch has at least one record");
-        let append = Append { base_offset, leader_epoch: self.epoch, log_append_time };
-        Ok(Accepted { append: Some(append), base_offset, log_append_time_ms: log_append_time.unwrap_or(-1) })
+        let same = stamp.append_time == meta.is_append_time() && stamp.max_timestamp == meta.max_timestamp;
+        let append = Append { base_offset, leader_epoch: self.epoch, stamp: (!same).then_some(stamp) };
+        let log_append_time_ms = if stamp.append_time { now_ms } else { -1 };
+        Ok(Accepted { append: Some(append), base_offset, log_append_time_ms })
+    }
+
+    /// What a batch must say of its timestamps, whatever the client wrote: retention and look-ups by time rely on it.
+    fn stamp(&self, contents: &Contents, now_ms: i64) -> Stamp {
+        if self.rules.append_time {
+            Stamp { append_time: true, max_timestamp: now_ms }
+        } else {
+            Stamp { append_time: false, max_timestamp: contents.max_timestamp() }
+        }
     }
 
     /// Answers now or when the log has settled up to `upto`.
@@ -295,7 +305,7 @@ impl Leader {
     }
 
     fn tick(&mut self, now_ms: i64, out: &mut Effects) {
-        let late = (
+        let late = Refusal::of(
             ErrorCode::RequestTimedOut,
             "the flush didn't complete in time; the record may still become durable",
         );
@@ -311,15 +321,17 @@ impl Leader {
     }
 
     fn produced(&self, base_offset: Offset, log_append_time_ms: i64) -> Produced {
-        let log_start_offset = self.log_start;
-        Produced { error: ErrorCode::None, base_offset, log_append_time_ms, log_start_offset, message: None }
+        let (error, log_start_offset) = (ErrorCode::None, self.log_start);
+        let (message, unmet) = (None, None);
+        Produced { error, base_offset, log_append_time_ms, log_start_offset, message, unmet }
     }
 
-    fn refused(&self, (error, message): Refusal) -> Produced {
+    fn refused(&self, Refusal { error, message, unmet }: Refusal) -> Produced {
         // Kafka leaves the log start out where the batch is too large to be looked at.
         let unseen = matches!(error, ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge);
         let log_start_offset = if unseen { -1 } else { self.log_start };
-        Produced { error, base_offset: -1, log_append_time_ms: -1, log_start_offset, message: Some(message) }
+        let unmet = unmet.map(|demands| Box::new(Unmet { demands, count: 0, records: Vec::new() }));
+        Produced { log_start_offset, unmet, ..Produced::refused(error, Some(message)) }
     }
 }
 
@@ -334,3 +346,6 @@ struct Accepted {
     base_offset: Offset,
     log_append_time_ms: i64,
 }
+
+#[cfg(test)]
+mod tests;

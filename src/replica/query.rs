@@ -48,10 +48,16 @@ impl Leader {
     /// The finished answer where there is nothing to read by the rules: wrong epoch, offset out of range, divergence.
     pub fn read_bounds(&self, op: &ReadOp) -> Result<ReadBounds, ReadReply> {
         self.check_epoch(op.current_leader_epoch).map_err(ReadReply::failed)?;
-        if op.last_fetched_epoch.0 >= 0
-            && let Some(diverging) = self.divergence(op.last_fetched_epoch, op.offset)
-        {
-            return Err(ReadReply { diverging: Some(diverging), ..self.read_reply(op.read_committed) });
+        if op.last_fetched_epoch.0 >= 0 {
+            match self.divergence(op.last_fetched_epoch, op.offset) {
+                // An epoch that this leader never saw: there is no place where the logs part.
+                Some((LeaderEpoch(-1), _)) => return Err(ReadReply::failed(ErrorCode::OffsetOutOfRange)),
+                Some(diverging) => {
+                    let reply = self.read_reply(op.read_committed);
+                    return Err(ReadReply { diverging: Some(diverging), ..reply });
+                }
+                None => {}
+            }
         }
         if op.offset < self.log_start || op.offset > self.log_end {
             return Err(ReadReply::failed(ErrorCode::OffsetOutOfRange));

@@ -2,7 +2,7 @@
 
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset};
-use crate::wire::batch::BatchMeta;
+use crate::wire::batch::{Contents, Demands};
 
 /// What an acknowledgement promises (`durability` in the broker's config).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,50 +40,56 @@ pub struct Rules {
     pub producer_expiry_ms: i64,
 }
 
-/// A batch that the rules refuse: the code and what to tell a person.
-pub(super) type Refusal = (ErrorCode, &'static str);
+/// A batch that the rules refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// What the client is told.
+    pub(super) error: ErrorCode,
+    /// What a person is told.
+    pub(super) message: &'static str,
+    /// What its records don't meet, if it is they.
+    pub(super) unmet: Option<Demands>,
+}
+
+impl Refusal {
+    pub(super) fn of(error: ErrorCode, message: &'static str) -> Self {
+        Refusal { error, message, unmet: None }
+    }
+}
 
 impl Rules {
     /// Checks a batch that is whole and valid in itself against the topic's settings.
-    pub(super) fn check(
-        &self,
-        meta: &BatchMeta,
-        bytes: usize,
-        keyless: bool,
-        now_ms: i64,
-    ) -> Result<(), Refusal> {
+    pub(super) fn check(&self, contents: &Contents, bytes: usize, now_ms: i64) -> Result<(), Refusal> {
         if bytes > self.max_message_bytes {
-            return Err((
+            return Err(Refusal::of(
                 ErrorCode::MessageTooLarge,
                 "the batch is larger than the topic's max.message.bytes",
             ));
         }
+        let demands = self.demands(now_ms);
+        let unmet = |error, message| Err(Refusal { error, message, unmet: Some(demands) });
+        if !demands.allow_times_of(contents) {
+            return unmet(
+                ErrorCode::InvalidTimestamp,
+                "One or more records have been rejected due to invalid timestamp",
+            );
+        }
+        if !demands.allow_keys_of(contents) {
+            return unmet(ErrorCode::InvalidRecord, "a compacted topic can't take a record without a key");
+        }
         if bytes > self.segment_bytes {
-            return Err((
+            return Err(Refusal::of(
                 ErrorCode::RecordListTooLarge,
                 "the batch is larger than the topic's segment.bytes",
-            ));
-        }
-        if self.compacted && keyless {
-            return Err((ErrorCode::InvalidRecord, "a compacted topic can't take a record without a key"));
-        }
-        if !self.append_time && !self.timestamp_fits(meta, now_ms) {
-            return Err((
-                ErrorCode::InvalidTimestamp,
-                "a timestamp is outside message.timestamp.before/after.max.ms",
             ));
         }
         Ok(())
     }
 
-    /// -1 means "no timestamp" and passes, as in Kafka.
-    fn timestamp_fits(&self, meta: &BatchMeta, now_ms: i64) -> bool {
-        let fits = |ts: i64| {
-            ts == -1
-                || (ts.saturating_sub(now_ms) <= self.after_max_ms
-                    && now_ms.saturating_sub(ts) <= self.before_max_ms)
-        };
-        fits(meta.base_timestamp) && fits(meta.max_timestamp)
+    /// What each record must be.
+    fn demands(&self, now_ms: i64) -> Demands {
+        let bounds = (now_ms.saturating_sub(self.before_max_ms), now_ms.saturating_add(self.after_max_ms));
+        Demands { keyed: self.compacted, within: (!self.append_time).then_some(bounds) }
     }
 
     /// How far acknowledgements may go, given how far the log is appended, written and durable.

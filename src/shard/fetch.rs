@@ -2,6 +2,7 @@
 
 use super::connection::Ticket;
 use super::message::{Message, ReadBudget};
+use super::storage::batches_within;
 use super::{Broker, Shard};
 use crate::api::{FetchPlan, FetchThen};
 use crate::base::{ShardId, TopicPartition};
@@ -49,19 +50,18 @@ impl Fetch {
         bytes >= self.min_bytes || bytes >= self.max_bytes || self.replies.iter().any(final_answer)
     }
 
-    /// Keeps the answers within `max_bytes` where several shards each stayed below it: the first one with records is
-    /// whole, later ones that don't fit are left for the next fetch.
+    /// Keeps the answers within the limits where several shards each thought that they had the first one: the first one
+    /// with records is as it is (KIP-74), later ones have the batches that fit (row 78).
     fn trim(&mut self) {
         let mut room = self.max_bytes;
         let mut first = true;
-        for reply in self.replies.iter_mut().filter(|reply| !reply.records.is_empty()) {
-            let bytes = reply.bytes();
-            if bytes > room && !first {
-                reply.records.clear();
-                continue;
+        for (reply, (_, op)) in self.replies.iter_mut().zip(&self.reads) {
+            let fits = room.min(op.max_bytes);
+            if !first && reply.bytes() > fits {
+                reply.records = batches_within(std::mem::take(&mut reply.records), fits);
             }
-            first = false;
-            room = room.saturating_sub(bytes);
+            first &= reply.records.is_empty();
+            room = room.saturating_sub(reply.bytes());
         }
     }
 }

@@ -4,11 +4,11 @@ use super::owner::{Outbox, Owner};
 use super::{Broker, Shard};
 use crate::base::TopicPartition;
 use crate::replica::Event;
-use crate::seam::World;
+use crate::seam::{Files, World};
 use futures_lite::future::or;
 use std::time::Duration;
 
-/// How often answers that time out, producer expiry and refused messages are looked at.
+/// How often answers that time out, producer expiry and the log directory's space are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Time between two tries to hand the mesh what it had no room for.
 const OVERFLOW_PAUSE: Duration = Duration::from_millis(1);
@@ -32,9 +32,10 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Ticks machines that have something to expire.
+    /// Ticks machines that have something to expire, and looks how full the log directory is.
     pub(super) async fn tick_task(self) {
         loop {
+            self.look_at_space().await;
             self.world().sleep(TICK).await;
             let now_ms = self.world().wall_ms();
             let mut outbox = Outbox::default();
@@ -46,6 +47,16 @@ impl<B: Broker> Shard<B> {
                 }
             }
             self.deliver(outbox);
+        }
+    }
+
+    async fn look_at_space(&self) {
+        match self.world().files().space().await {
+            Ok((total, usable)) => {
+                let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+                self.0.node.space.set((signed(total), signed(usable)));
+            }
+            Err(error) => tracing::debug!(%error, "the log directory's space is unknown"),
         }
     }
 

@@ -5,7 +5,7 @@
 use super::origin::failed_reply;
 use super::owner::{Outbox, Owner};
 use super::partition::Partition;
-use super::storage::TimestampPlan;
+use super::storage::{Found, TimestampPlan};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use crate::replica::call::{PartitionOp, PartitionReply};
@@ -64,12 +64,11 @@ impl<B: Broker> Shard<B> {
                 return outbox.reply(waiter, found(-1, leader.log_start(), epoch_at(leader.log_start())));
             }
             // Without tiered storage nothing is tiered, and nothing waits for its upload.
-            special::LATEST_TIERED => return outbox.reply(waiter, found(-1, -1, LeaderEpoch(-1))),
-            special::EARLIEST_PENDING_UPLOAD => {
-                return outbox.reply(waiter, failed(ErrorCode::UnsupportedVersion));
+            special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => {
+                return outbox.reply(waiter, found(-1, -1, LeaderEpoch(-1)));
             }
             special::MAX_TIMESTAMP => partition.log.plan_max_timestamp(upto),
-            timestamp if timestamp >= 0 => partition.log.plan_timestamp(timestamp, upto),
+            timestamp if timestamp >= 0 => partition.log.plan_timestamp(timestamp, leader.log_start(), upto),
             _ => return outbox.reply(waiter, failed(ErrorCode::UnsupportedVersion)),
         };
         self.look_up(key, waiter, plan);
@@ -80,11 +79,7 @@ impl<B: Broker> Shard<B> {
         self.world().spawn(async move {
             let reply = match plan.run().await {
                 Ok(None) => found(-1, -1, LeaderEpoch(-1)),
-                Ok(Some((offset, timestamp))) => {
-                    let owner = shard.owner().borrow();
-                    let epoch = owner.partitions.get(&key).and_then(|p| p.leader.epochs().epoch_at(offset));
-                    found(timestamp, offset, epoch.unwrap_or(LeaderEpoch(-1)))
-                }
+                Ok(Some(Found { offset, timestamp, leader_epoch })) => found(timestamp, offset, leader_epoch),
                 Err(error) => {
                     tracing::error!(partition = %key, %error, "a timestamp look-up failed");
                     failed(ErrorCode::KafkaStorageError)

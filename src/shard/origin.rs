@@ -151,13 +151,7 @@ pub(super) const COORDINATOR: ShardId = ShardId(0);
 /// The answer to a call that couldn't be made, with the -1s that Kafka sends.
 pub(super) fn failed_reply(op: &PartitionOp, error: ErrorCode) -> PartitionReply {
     match op {
-        PartitionOp::Produce(_) => PartitionReply::Produced(Produced {
-            error,
-            base_offset: -1,
-            log_append_time_ms: -1,
-            log_start_offset: -1,
-            message: None,
-        }),
+        PartitionOp::Produce(_) => PartitionReply::Produced(Produced::refused(error, None)),
         PartitionOp::ListOffset { .. } => PartitionReply::Offset {
             error,
             timestamp: -1,

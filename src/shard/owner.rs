@@ -83,7 +83,7 @@ impl<B: Broker> Owner<B> {
             acks: op.acks,
             meta: op.meta,
             bytes: op.batch.len(),
-            keyless: op.keyless,
+            contents: op.contents,
             now_ms,
             deadline_ms: now_ms.saturating_add(i64::from(op.timeout_ms.max(0))),
         };
@@ -92,10 +92,15 @@ impl<B: Broker> Owner<B> {
             let patch = Patch {
                 base_offset: append.base_offset,
                 leader_epoch: append.leader_epoch,
-                log_append_time: append.log_append_time,
+                stamp: append.stamp,
             };
             partition.log.append(&op.batch, &op.meta, patch, now_ms);
             self.dirty.insert(key);
+        }
+        for (_, produced) in &mut self.effects.replies {
+            if let Some(unmet) = &mut produced.unmet {
+                unmet.look_at(&op.batch, &op.meta);
+            }
         }
         outbox.take(&mut self.effects);
     }

@@ -9,9 +9,9 @@ use super::owner::Outbox;
 use super::partition::Partition;
 use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
 use super::{Broker, FilesOf, Shard};
-use crate::base::{LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use crate::base::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
 use crate::cluster::{ClusterState, Record, Topic, owner_shard};
-use crate::conf::{Durability as Promise, TopicConf};
+use crate::conf::{Durability as Promise, InForce, TopicConf};
 use crate::replica::{Durability, Leader, Rules};
 use crate::seam::{Files, World};
 use crate::wire::Str;
@@ -85,6 +85,9 @@ impl<B: Broker> Shard<B> {
                 view.apply(record);
                 touched.extend(record.topic());
             }
+            if records.iter().any(Record::changes_defaults) {
+                touched.extend(view.topics().map(|topic| topic.id));
+            }
         }
         touched.sort_unstable();
         touched.dedup();
@@ -129,7 +132,7 @@ impl<B: Broker> Shard<B> {
     async fn follow_topic(&self, id: TopicId) {
         let wanted = {
             let view = self.0.view.borrow();
-            view.topic_by_id(id).map(|topic| (topic.partitions.len(), self.settings(topic)))
+            view.topic_by_id(id).map(|topic| (topic.partitions.len(), self.settings(&view, topic)))
         };
         let Some((count, (rules, log_conf))) = wanted else { return self.drop_topic(id).await };
         for partition in (0i32..).take(count).map(PartitionIndex) {
@@ -151,13 +154,18 @@ impl<B: Broker> Shard<B> {
         self.retention_due().notify();
     }
 
-    fn settings(&self, topic: &Topic) -> (Rules, LogConf) {
-        let conf = TopicConf::check(&topic.configs, self.conf()).unwrap_or_else(|problems| {
+    fn settings(&self, view: &ClusterState, topic: &Topic) -> (Rules, LogConf) {
+        let in_force = InForce {
+            start: self.conf(),
+            of_all: view.broker_configs(),
+            of_this: view.node_configs(NodeId(self.0.node.id)),
+        };
+        let conf = TopicConf::check(&topic.configs, &in_force).unwrap_or_else(|problems| {
             // They were checked before they were committed; a broker default that changed since may clash.
             tracing::error!(topic = %topic.name, ?problems, "settings don't fit this broker; using its defaults");
-            TopicConf::defaults(self.conf())
+            TopicConf::defaults(&in_force)
         });
-        (rules(&conf, self.conf()), log_conf(&conf))
+        (rules(&conf, &in_force), log_conf(&conf))
     }
 
     fn partition_dir(&self, key: TopicPartition) -> PathBuf {
@@ -171,7 +179,7 @@ impl<B: Broker> Shard<B> {
             view.topic_by_id(key.topic).and_then(|topic| {
                 let index = usize::try_from(key.partition.0).ok()?;
                 let epoch = topic.partitions.get(index)?.leader_epoch;
-                Some((topic.name.clone(), epoch, self.settings(topic)))
+                Some((topic.name.clone(), epoch, self.settings(&view, topic)))
             })
         };
         let Some((name, epoch, (rules, conf))) = found else { return };
@@ -242,7 +250,7 @@ impl<B: Broker> Shard<B> {
     }
 }
 
-fn rules(topic: &TopicConf, broker: &crate::conf::BrokerConf) -> Rules {
+fn rules(topic: &TopicConf, broker: &InForce<'_>) -> Rules {
     Rules {
         max_message_bytes: topic.max_message_bytes,
         segment_bytes: topic.segment_bytes,
@@ -252,12 +260,12 @@ fn rules(topic: &TopicConf, broker: &crate::conf::BrokerConf) -> Rules {
         compacted: topic.cleanup_compact,
         compact_only: topic.cleanup_compact && !topic.cleanup_delete,
         min_insync_replicas: topic.min_insync_replicas,
-        durability: match broker.durability {
+        durability: match broker.start.durability {
             Promise::Durable => Durability::Durable,
             Promise::Replicated => Durability::Written,
             Promise::Fast => Durability::Accepted,
         },
-        producer_expiry_ms: broker.topics.producer_id_expiration_ms,
+        producer_expiry_ms: broker.value("producer.id.expiration.ms").parse().expect("checked"),
     }
 }
 

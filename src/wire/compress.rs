@@ -1,5 +1,5 @@
-//! The codecs of record batches. The broker compresses only what it writes itself, and decompresses one batch where a
-//! timestamp asks for a record inside it.
+//! The codecs of record batches. The broker compresses only what it writes itself. It decompresses what clients send,
+//! to look at the records, but never to store them otherwise: see `batch::skim`, which streams.
 
 use super::batch::Codec;
 use crate::base::limits::DECOMPRESSED_BYTES_MAX;
@@ -52,7 +52,8 @@ fn read_all(reader: impl Read) -> Result<Cow<'static, [u8]>, CompressError> {
     if out.len() > DECOMPRESSED_BYTES_MAX { Err(CompressError::TooLarge) } else { Ok(out.into()) }
 }
 
-fn snappy(bytes: &[u8]) -> Result<Cow<'static, [u8]>, CompressError> {
+/// Snappy's blocks, in xerial's framing or one raw block.
+pub(super) fn snappy(bytes: &[u8]) -> Result<Cow<'static, [u8]>, CompressError> {
     let mut out = Vec::new();
     let Some(mut rest) = bytes.strip_prefix(XERIAL) else {
         snappy_block(bytes, &mut out)?;

@@ -58,8 +58,16 @@ fn manual_assignments_are_checked() {
         assignment: lists.iter().map(|(p, ids)| (*p, ids.iter().map(|id| NodeId(*id)).collect())).collect(),
         ..topic("manual")
     };
-    for bad in [&[(1, &[1][..])][..], &[(0, &[])], &[(0, &[1, 1])], &[(0, &[7])]] {
-        assert_eq!(create_code(&mut state, manual(bad)), ErrorCode::InvalidReplicaAssignment, "{bad:?}");
+    let includes = "The manual partition assignment includes";
+    for (bad, why) in [
+        (&[(1, &[1][..])][..], "partitions should be a consecutive 0-based integer sequence".to_owned()),
+        (&[(0, &[])], format!("{includes} an empty replica list.")),
+        (&[(0, &[1, 1])], format!("{includes} the broker 1 more than once.")),
+        (&[(0, &[7])], format!("{includes} broker 7, but no such broker is registered.")),
+    ] {
+        let create = Command::CreateTopic { topic: manual(bad), validate_only: false };
+        let refused = Outcome::Refused((ErrorCode::InvalidReplicaAssignment, why));
+        assert_eq!(run(&mut state, create), refused, "{bad:?}");
     }
     let both = NewTopic { partitions: 1, ..manual(&[(0, &[1])]) };
     assert_eq!(create_code(&mut state, both), ErrorCode::InvalidRequest);
@@ -100,14 +108,32 @@ fn a_restart_begins_a_new_term_and_ids_are_never_handed_out_twice() {
 }
 
 #[test]
+fn changes_of_settings_add_up() {
+    let mut state = cluster();
+    create_code(&mut state, topic("t"));
+    let target = Target::Topic(state.topic("t").unwrap().id);
+    let set = |name: &str, value: &str| Command::EditConfigs {
+        target,
+        edits: vec![(name.to_owned(), Edit::Set(value.to_owned()))],
+    };
+    assert_eq!(run(&mut state, set("a", "1")), Outcome::Done);
+    assert_eq!(run(&mut state, set("b", "2")), Outcome::Done);
+    let both = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+    assert_eq!(state.topic("t").unwrap().configs, both);
+    assert_eq!(decide(&state, set("b", "2")), (vec![], Outcome::Done), "nothing changed, nothing is written");
+    let gone = Target::Topic(TopicId([9; 16]));
+    let outcome = run(&mut state, Command::SetConfigs { target: gone, configs: BTreeMap::new() });
+    assert!(matches!(outcome, Outcome::Refused((ErrorCode::UnknownTopicOrPartition, _))));
+}
+
+#[test]
 fn a_snapshot_is_the_whole_state() {
     let mut state = cluster();
     create_code(&mut state, topic("t"));
     run(&mut state, Command::AllocateProducerIds { count: 1000 });
-    run(
-        &mut state,
-        Command::SetBrokerConfigs { configs: BTreeMap::from([("k".to_owned(), "v".to_owned())]) },
-    );
+    let configs = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+    run(&mut state, Command::SetConfigs { target: Target::Brokers, configs: configs.clone() });
+    run(&mut state, Command::SetConfigs { target: Target::Broker(NodeId(1)), configs });
     assert_eq!(ClusterState::decode(state.encode()), Ok(state.clone()));
     let id = state.topic("t").unwrap().id;
     assert_eq!(run(&mut state, Command::DeleteTopic { topic: id }), Outcome::Done);

@@ -1,13 +1,13 @@
-//! Topic settings. What is accepted is enforced; what isn't implemented is refused.
+//! Topic settings. What is accepted is kept to; what isn't implemented is refused.
 
 mod describe;
 mod table;
 
-pub use describe::{Described, Synonym, describe, describe_broker};
+pub use describe::{Described, describe, describe_broker, describe_changes};
 pub use table::{TOPIC_KEYS, TopicKey};
 
-use super::broker::BrokerConf;
-use super::keys::nearest;
+use super::dynamic::InForce;
+use super::keys::{Kind, nearest};
 use std::collections::BTreeMap;
 
 /// A topic's checked settings.
@@ -42,18 +42,37 @@ pub struct TopicConf {
 /// # Errors
 /// What is wrong with it, in Kafka's words.
 pub fn check_one(name: &str, value: &str) -> Result<(), String> {
-    let Some(key) = table::topic_key(name) else {
-        let hint = nearest(name, TOPIC_KEYS.iter().map(|key| key.name));
-        let hint = hint.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
-        return Err(format!("Unknown topic config name: {name}{hint}"));
-    };
-    key.kind.check(value).map_err(|why| format!("Invalid value {value} for configuration {name}: {why}"))?;
-    match key.refused {
-        Some(why) if value != key.default => {
-            Err(format!("Invalid value {value} for configuration {name}: {why}"))
+    let Some(key) = table::topic_key(name) else { return Err(unknown(name)) };
+    let invalid = |why: String| format!("Invalid value {value} for configuration {name}: {why}");
+    match key.kind.check(value) {
+        Err(why) if key.kind == Kind::Replicas => {
+            Err(format!("Invalid value [{value}] for configuration {name}: {name} {why}"))
         }
-        _ => Ok(()),
+        Err(why) => Err(invalid(why)),
+        Ok(()) => match key.refused {
+            Some(why) if value != key.default => Err(invalid(why.to_owned())),
+            _ => Ok(()),
+        },
     }
+}
+
+fn unknown(name: &str) -> String {
+    let hint = nearest(name, TOPIC_KEYS.iter().map(|key| key.name));
+    let hint = hint.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+    format!("Unknown topic config name: {name}{hint}")
+}
+
+/// A setting's value as it is kept and shown.
+#[must_use]
+pub fn normal(name: &str, value: &str) -> String {
+    table::topic_key(name).map_or_else(|| value.to_owned(), |key| key.kind.normal(value))
+}
+
+/// Whether a setting is a list, and what it is where the topic doesn't say.
+#[must_use]
+pub fn list_default(name: &str, broker: &InForce<'_>) -> Option<String> {
+    let key = table::topic_key(name).filter(|key| matches!(key.kind, Kind::ListOf(_) | Kind::Replicas))?;
+    Some(describe::effective(key, &BTreeMap::new(), broker))
 }
 
 impl TopicConf {
@@ -61,13 +80,19 @@ impl TopicConf {
     ///
     /// # Errors
     /// Every problem.
-    pub fn check(overrides: &BTreeMap<String, String>, broker: &BrokerConf) -> Result<Self, Vec<String>> {
-        let checked = overrides.iter().filter_map(|(name, value)| check_one(name, value).err());
-        let problems: Vec<String> = checked.collect();
+    pub fn check(overrides: &BTreeMap<String, String>, broker: &InForce<'_>) -> Result<Self, Vec<String>> {
+        let strangers = overrides.keys().filter(|name| table::topic_key(name).is_none());
+        let mut problems: Vec<String> = strangers.map(|name| unknown(name)).collect();
+        if problems.is_empty() {
+            problems.extend(overrides.iter().filter_map(|(name, value)| check_one(name, value).err()));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let value = |name: &str| describe::effective(name, overrides, broker);
+        let value = |name: &str| {
+            let key = table::topic_key(name).expect("asked for a known setting");
+            describe::effective(key, overrides, broker)
+        };
         let int = |name: &str| value(name).parse::<i64>().expect("checked");
         let size = |name: &str| usize::try_from(int(name)).unwrap_or(0);
         let policy = value("cleanup.policy");
@@ -92,75 +117,15 @@ impl TopicConf {
     /// # Panics
     /// Never: the broker's settings were checked.
     #[must_use]
-    pub fn defaults(broker: &BrokerConf) -> Self {
+    pub fn defaults(broker: &InForce<'_>) -> Self {
         TopicConf::check(&BTreeMap::new(), broker).expect("nothing is overridden")
     }
-}
-
-/// What an incremental change does to a setting (KIP-339).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Replace it.
-    Set,
-    /// Back to the default.
-    Delete,
-    /// Add to a list.
-    Append,
-    /// Take from a list.
-    Subtract,
-}
-
-impl Change {
-    /// The change with this number on the wire.
-    #[must_use]
-    pub fn from_wire(code: i8) -> Option<Change> {
-        [Change::Set, Change::Delete, Change::Append, Change::Subtract]
-            .get(usize::try_from(code).ok()?)
-            .copied()
-    }
-}
-
-/// Applies one incremental change to a topic's overrides.
-///
-/// # Errors
-/// The change doesn't fit the setting.
-pub fn alter(
-    overrides: &mut BTreeMap<String, String>,
-    (name, change, value): (&str, Change, Option<&str>),
-    broker: &BrokerConf,
-) -> Result<(), String> {
-    let is_list = table::topic_key(name).is_some_and(|key| matches!(key.kind, super::Kind::ListOf(_)));
-    let needed = || value.ok_or_else(|| format!("Null value not supported for : {name}"));
-    match change {
-        Change::Delete => drop(overrides.remove(name)),
-        Change::Set => drop(overrides.insert(name.to_owned(), needed()?.to_owned())),
-        Change::Append | Change::Subtract if !is_list => {
-            return Err(format!("Config value append is not allowed for config key: {name}"));
-        }
-        Change::Append | Change::Subtract => {
-            let now = describe::effective(name, overrides, broker);
-            let given: Vec<&str> = needed()?.split(',').map(str::trim).collect();
-            let mut words: Vec<String> =
-                now.split(',').map(|word| word.trim().to_owned()).filter(|w| !w.is_empty()).collect();
-            if change == Change::Append {
-                words.extend(
-                    given
-                        .iter()
-                        .filter(|word| !now.split(',').any(|n| n.trim() == **word))
-                        .map(|w| (*w).to_owned()),
-                );
-            } else {
-                words.retain(|word| !given.contains(&word.as_str()));
-            }
-            overrides.insert(name.to_owned(), words.join(","));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conf::BrokerConf;
 
     fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -172,36 +137,40 @@ mod tests {
         let wrong = check_one("cleanup.policy", "zzz").unwrap_err();
         assert_eq!(
             wrong,
-            "Invalid value zzz for configuration cleanup.policy: String must be one of: delete, compact"
+            "Invalid value zzz for configuration cleanup.policy: String must be one of: compact, delete"
         );
         assert!(check_one("remote.storage.enable", "true").is_err());
         assert_eq!(check_one("remote.storage.enable", "false"), Ok(()));
+        let wrong = check_one("leader.replication.throttled.replicas", "zz").unwrap_err();
+        assert!(wrong.starts_with(
+            "Invalid value [zz] for configuration leader.replication.throttled.replicas: \
+             leader.replication.throttled.replicas must be the literal '*' or a list of replicas"
+        ));
     }
 
     #[test]
     fn overrides_win_over_the_broker() {
-        let broker = BrokerConf::defaults();
-        let conf = TopicConf::check(
-            &overrides(&[("retention.ms", "-1"), ("cleanup.policy", "compact,delete")]),
-            &broker,
-        )
-        .unwrap();
+        let (start, none) = (BrokerConf::defaults(), BTreeMap::new());
+        let changed = overrides(&[("message.max.bytes", "5000"), ("log.retention.ms", "77")]);
+        let plain = InForce { start: &start, of_all: &none, of_this: &none };
+        let later = InForce { of_all: &changed, ..plain };
+        let given = overrides(&[("retention.ms", "-1"), ("cleanup.policy", "compact,delete")]);
+        let conf = TopicConf::check(&given, &later).unwrap();
         assert_eq!((conf.retention_ms, conf.cleanup_compact, conf.cleanup_delete), (None, true, true));
-        assert_eq!(TopicConf::defaults(&broker).retention_ms, Some(604_800_000));
-        assert_eq!(TopicConf::defaults(&broker).max_message_bytes, 1_048_588);
+        assert_eq!(conf.max_message_bytes, 5000);
+        assert_eq!(TopicConf::defaults(&plain).retention_ms, Some(604_800_000));
+        assert_eq!(TopicConf::defaults(&later).retention_ms, Some(77));
+        assert_eq!(TopicConf::defaults(&plain).max_message_bytes, 1_048_588);
+        let kept = TopicConf::check(&overrides(&[("cleanup.policy", "")]), &plain).unwrap();
+        assert_eq!((kept.cleanup_compact, kept.cleanup_delete), (false, false));
     }
 
     #[test]
-    fn incremental_changes_edit_lists() {
-        let broker = BrokerConf::defaults();
-        let mut conf = overrides(&[]);
-        alter(&mut conf, ("cleanup.policy", Change::Append, Some("compact")), &broker).unwrap();
-        assert_eq!(conf["cleanup.policy"], "delete,compact");
-        alter(&mut conf, ("cleanup.policy", Change::Subtract, Some("delete")), &broker).unwrap();
-        assert_eq!(conf["cleanup.policy"], "compact");
-        alter(&mut conf, ("cleanup.policy", Change::Delete, None), &broker).unwrap();
-        assert!(conf.is_empty());
-        assert!(alter(&mut conf, ("retention.ms", Change::Append, Some("1")), &broker).is_err());
-        assert!(alter(&mut conf, ("retention.ms", Change::Set, None), &broker).is_err());
+    fn a_list_has_a_default_to_edit() {
+        let (start, none) = (BrokerConf::defaults(), BTreeMap::new());
+        let in_force = InForce { start: &start, of_all: &none, of_this: &none };
+        assert_eq!(list_default("cleanup.policy", &in_force), Some("delete".to_owned()));
+        assert_eq!(list_default("leader.replication.throttled.replicas", &in_force), Some(String::new()));
+        assert_eq!(list_default("retention.ms", &in_force), None);
     }
 }

@@ -417,6 +417,7 @@ fn every_shard_accepts_and_a_taken_address_is_refused() {
 #[test]
 fn shards_connect_to_others() {
     let server = Server::start("net-connect", |_| {});
+    // It listens a little later than it is bound.
     drop(server.connect());
     let (address, scratch) = (server.address, Scratch::new("net-connect-client"));
     let main = move |_, world: World, _: Mesh<()>| async move {

@@ -5,7 +5,7 @@ use super::segment::Segment;
 use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{LeaderEpoch, Offset};
 use crate::seam::Files;
-use crate::wire::batch::{BatchMeta, patch_offsets, rewrite_append_time};
+use crate::wire::batch::{BatchMeta, Stamp, patch_offsets, rewrite_stamp};
 
 /// What the leader writes into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct Patch {
     pub base_offset: Offset,
     /// Its epoch.
     pub leader_epoch: LeaderEpoch,
-    /// Its time, for LogAppendTime.
-    pub log_append_time: Option<i64>,
+    /// What it says of the timestamps, where that isn't what the client wrote.
+    pub stamp: Option<Stamp>,
 }
 
 impl<F: Files> PartitionLog<F> {
@@ -26,11 +26,11 @@ impl<F: Files> PartitionLog<F> {
         let mut placed = *meta;
         placed.base_offset = patch.base_offset;
         placed.leader_epoch = patch.leader_epoch;
-        if let Some(time) = patch.log_append_time {
-            // The time lies inside the CRC: the batch is copied once more to compute it anew.
+        if let Some(stamp) = patch.stamp {
+            // The stamp lies inside the CRC: the batch is copied once more to compute it anew.
             let mut rewritten = batch.to_vec();
-            rewrite_append_time(&mut rewritten, time);
-            placed.max_timestamp = time;
+            rewrite_stamp(&mut rewritten, stamp);
+            placed.max_timestamp = stamp.max_timestamp;
             self.place(&rewritten, &placed);
         } else {
             self.place(batch, &placed);

@@ -21,10 +21,10 @@ pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
 pub use flush::{Begun, FlushJob, flush_all};
 pub use prepare::{PrepareJob, Prepared};
-pub use read::ReadPlan;
+pub use read::{ReadPlan, batches_within};
 pub use recover::Recovered;
 pub(super) use recover::read_whole;
-pub use timestamp::TimestampPlan;
+pub use timestamp::{Found, TimestampPlan};
 
 use crate::base::{Offset, TopicPartition};
 use crate::seam::{Files, IoError};

@@ -96,6 +96,24 @@ impl Rope {
     }
 }
 
+/// As many of these batches, from the first on, as fit.
+#[must_use]
+pub fn batches_within(pieces: Vec<Bytes>, max_bytes: usize) -> Vec<Bytes> {
+    let mut rope = Rope::at(0);
+    for piece in pieces {
+        rope.push(rope.end(), &piece);
+    }
+    let mut end = 0;
+    while let Some(meta) = rope.header(end) {
+        let next = end + meta.bytes as u64;
+        if next > rope.end() || next > max_bytes as u64 {
+            break;
+        }
+        end = next;
+    }
+    rope.slices(0, end)
+}
+
 /// What a rope holds of what is wanted.
 #[derive(Debug)]
 pub(super) enum Cut {
@@ -344,6 +362,25 @@ impl<F: Files> PartitionLog<F> {
                     to = more.min(loader.end)
                 }
                 Cut::Needs(_) => return ReadPlan(Place::Cold { loader, wanted }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::batch::{BatchBuilder, Codec};
+
+    #[test]
+    fn batches_that_fit_are_kept_whole_wherever_pieces_end() {
+        let batch = BatchBuilder::new(Codec::None, 0).record(0, None, Some(&[7; 100])).build();
+        let all = [&batch[..]; 3].concat();
+        for piece in [1, 60, 61, 100, batch.len(), batch.len() + 1, all.len()] {
+            let pieces = || all.chunks(piece).map(Bytes::copy_from_slice).collect::<Vec<_>>();
+            for fits in 0..=all.len() {
+                let kept = batches_within(pieces(), fits).concat();
+                assert_eq!(kept, all[..fits / batch.len() * batch.len()], "{piece} {fits}");
             }
         }
     }

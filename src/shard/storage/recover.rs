@@ -35,6 +35,8 @@ struct Recovery<'a, F: Files> {
     checkpoint: Checkpoint,
     scan: Scan,
     state: replica::Recovered,
+    /// Wall clock.
+    now_ms: i64,
 }
 
 impl<F: Files> PartitionLog<F> {
@@ -85,8 +87,8 @@ impl<F: Files> PartitionLog<F> {
             ..replica::Recovered::default()
         };
         let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1) };
-        let mut recovery = Recovery { files, dir, key, checkpoint, scan, state };
-        let segments = recovery.segments(&bases, now_ms).await?;
+        let mut recovery = Recovery { files, dir, key, checkpoint, scan, state, now_ms };
+        let segments = recovery.segments(&bases).await?;
         Ok(recovery.finish(segments, conf, cache))
     }
 }
@@ -117,18 +119,14 @@ pub(in crate::shard) async fn read_whole(file: &impl File) -> Result<Bytes, IoEr
 }
 
 impl<F: Files> Recovery<'_, F> {
-    async fn segments(
-        &mut self,
-        bases: &[Offset],
-        now_ms: i64,
-    ) -> Result<VecDeque<Segment<F>>, StorageError> {
+    async fn segments(&mut self, bases: &[Offset]) -> Result<VecDeque<Segment<F>>, StorageError> {
         let mut segments: VecDeque<Segment<F>> = VecDeque::new();
         let bases = self.remove_deleted(bases).await?;
         let Some(&first) = bases.first() else {
             // Nothing was ever flushed, or everything was deleted: go on where the checkpoint says.
             let next = self.checkpoint.durable.max(self.checkpoint.log_start);
             self.scan.next_offset = next;
-            segments.push_back(Segment::new(self.dir, next, now_ms));
+            segments.push_back(Segment::new(self.dir, next, self.now_ms));
             return Ok(segments);
         };
         self.scan.next_offset = first;
@@ -136,18 +134,18 @@ impl<F: Files> Recovery<'_, F> {
         for (index, &base) in bases.iter().enumerate() {
             if base != self.scan.next_offset {
                 // A segment is missing, or one that was rolled to before its predecessor was durable is here.
-                self.refuse_below(base, Segment::<F>::new(self.dir, base, now_ms).path)?;
+                self.refuse_below(base, Segment::<F>::new(self.dir, base, self.now_ms).path)?;
             }
             let segment = match self.known_segment(base, bases.get(index + 1).copied()) {
                 Some(segment) => Some(segment),
-                None => self.segment(base, now_ms).await?,
+                None => self.segment(base).await?,
             };
             segments.extend(segment);
         }
         match segments.back_mut() {
             // Only now it is known which segment takes the appends: those after it may have had no place in the log.
             Some(active) => self.tidy_tail(active).await?,
-            None => segments.push_back(Segment::new(self.dir, self.scan.next_offset, now_ms)),
+            None => segments.push_back(Segment::new(self.dir, self.scan.next_offset, self.now_ms)),
         }
         Ok(segments)
     }
@@ -178,10 +176,10 @@ impl<F: Files> Recovery<'_, F> {
 
     /// Scans one segment, from where the checkpoint's knowledge of it ends; `None` if it has no place in the log and
     /// was removed.
-    async fn segment(&mut self, base: Offset, now_ms: i64) -> Result<Option<Segment<F>>, StorageError> {
+    async fn segment(&mut self, base: Offset) -> Result<Option<Segment<F>>, StorageError> {
         let mut segment = match self.checkpoint.segment(base) {
             Some(facts) => Segment::known(self.dir, facts),
-            None => Segment::new(self.dir, base, now_ms),
+            None => Segment::new(self.dir, base, self.now_ms),
         };
         let file = self.files.open(&segment.path).await?;
         let header = SegmentHeader::decode(&file.read(0, SEGMENT_HEADER_BYTES).await?);
@@ -195,7 +193,7 @@ impl<F: Files> Recovery<'_, F> {
             self.files.remove(&segment.path).await?;
             return Ok(None);
         }
-        segment.created_ms = header.map_or(now_ms, |header| header.created_ms);
+        segment.created_ms = header.map_or(self.now_ms, |header| header.created_ms);
         let size = file.size().await?;
         if size < segment.end {
             self.refuse_below(base, segment.path.clone())?;
@@ -249,7 +247,8 @@ impl<F: Files> Recovery<'_, F> {
                         used += meta.bytes;
                         self.state.epochs.assign(meta.leader_epoch, meta.base_offset);
                         if meta.base_offset >= self.checkpoint.durable && !planted(Mutant::ForgetProducers) {
-                            self.state.producers.apply(&meta, meta.base_offset);
+                            let producers = &mut self.state.producers;
+                            producers.apply(&meta, meta.base_offset, self.now_ms);
                         }
                     }
                     Err(stop) => break stop,

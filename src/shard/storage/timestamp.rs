@@ -1,9 +1,9 @@
-//! Looking up the first record at or after a time (row 95).
+//! Looking up the first record at or after a time (rows 95 and 96).
 
 use super::read::{Loader, Rope};
 use super::segment::Segment;
 use super::{PartitionLog, StorageError};
-use crate::base::Offset;
+use crate::base::{LeaderEpoch, Offset};
 use crate::seam::Files;
 use crate::wire::batch::first_at_or_after;
 
@@ -14,38 +14,56 @@ const STRIDE: u64 = 64 * 1024;
 pub struct TimestampPlan<F: Files> {
     segments: Vec<Loader<F>>,
     timestamp: i64,
+    from: Offset,
     upto: Offset,
 }
 
+/// A record that was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: i64,
+    /// The epoch of the leader that appended it.
+    pub leader_epoch: LeaderEpoch,
+}
+
 impl<F: Files> PartitionLog<F> {
-    /// Plans the look-up of the first record with at least this timestamp, below `upto`.
+    /// Plans the look-up of the first record with at least this timestamp, from `from` on and below `upto`. What lies
+    /// below the log start may still be in the files, so the caller must say where to begin.
     #[must_use]
-    pub fn plan_timestamp(&self, timestamp: i64, upto: Offset) -> TimestampPlan<F> {
-        let may_have = |segment: &&Segment<F>| segment.index.borrow().largest_timestamp() >= timestamp;
+    pub fn plan_timestamp(&self, timestamp: i64, from: Offset, upto: Offset) -> TimestampPlan<F> {
+        let may_have = |segment: &&Segment<F>| {
+            segment.next > from && segment.index.borrow().largest_timestamp() >= timestamp
+        };
         let segments = self.segments.iter().filter(may_have).map(|segment| Loader::of(segment, self));
-        TimestampPlan { segments: segments.collect(), timestamp, upto }
+        TimestampPlan { segments: segments.collect(), timestamp, from, upto }
     }
 
-    /// Plans the look-up of the record with the largest timestamp, below `upto`.
+    /// Plans the look-up of the first record with the largest timestamp, below `upto`. As in Kafka, it is the largest
+    /// of all that the files still have.
     #[must_use]
     pub fn plan_max_timestamp(&self, upto: Offset) -> TimestampPlan<F> {
         let largest = self.segments.iter().map(|segment| segment.index.borrow().largest_timestamp()).max();
         match largest {
-            Some(timestamp) if timestamp != i64::MIN => self.plan_timestamp(timestamp, upto),
-            _ => TimestampPlan { segments: Vec::new(), timestamp: i64::MAX, upto },
+            Some(timestamp) if timestamp != i64::MIN => self.plan_timestamp(timestamp, 0, upto),
+            _ => TimestampPlan { segments: Vec::new(), timestamp: i64::MAX, from: 0, upto },
         }
     }
 }
 
 impl<F: Files> TimestampPlan<F> {
-    /// The record's offset and timestamp; `None` if there is none.
+    /// The record; `None` if there is none.
     ///
     /// # Errors
     /// The file can't be read, or a batch isn't what was written.
-    pub async fn run(self) -> Result<Option<(Offset, i64)>, StorageError> {
+    pub async fn run(self) -> Result<Option<Found>, StorageError> {
         for loader in self.segments {
             loader.index_until(|index| index.position_for_timestamp(self.timestamp).is_some()).await?;
-            let Some(start) = loader.index.borrow().position_for_timestamp(self.timestamp) else { continue };
+            let by_time = loader.index.borrow().position_for_timestamp(self.timestamp);
+            let Some(by_time) = by_time else { continue };
+            let start = by_time.max(loader.index.borrow().position_for(self.from));
             let mut rope = Rope::at(start);
             let mut position = start;
             while position < loader.end {
@@ -56,14 +74,16 @@ impl<F: Files> TimestampPlan<F> {
                 if meta.base_offset >= self.upto {
                     return Ok(None);
                 }
-                if meta.max_timestamp >= self.timestamp && !meta.is_control() {
+                let wanted = meta.max_timestamp >= self.timestamp && meta.last_offset() >= self.from;
+                if wanted && !meta.is_control() {
                     loader.extend(&mut rope, end).await?;
                     if rope.end() < end {
                         return Err(corrupt);
                     }
                     let batch = rope.slices(position, end).concat();
-                    if let Some(found) = first_at_or_after(&batch, self.timestamp).map_err(|_| corrupt)? {
-                        return Ok(Some(found));
+                    let found = first_at_or_after(&batch, self.timestamp, self.from);
+                    if let Some((offset, timestamp)) = found.map_err(|_| corrupt)? {
+                        return Ok(Some(Found { offset, timestamp, leader_epoch: meta.leader_epoch }));
                     }
                 }
                 position = end;

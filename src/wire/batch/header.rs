@@ -162,6 +162,12 @@ impl BatchMeta {
         self.attributes & APPEND_TIME_BIT != 0
     }
 
+    /// A record's timestamp in ms, from its distance to the batch's first.
+    #[must_use]
+    pub fn timestamp_of(&self, delta: i64) -> i64 {
+        if self.is_append_time() { self.max_timestamp } else { self.base_timestamp.wrapping_add(delta) }
+    }
+
     /// Whether the batch belongs to a transaction.
     #[must_use]
     pub fn is_transactional(&self) -> bool {
@@ -193,11 +199,22 @@ pub fn patch_offsets(header: &mut [u8], base_offset: Offset, leader_epoch: Leade
     header[LEADER_EPOCH_AT..LEADER_EPOCH_AT + 4].copy_from_slice(&leader_epoch.0.to_be_bytes());
 }
 
-/// Writes the broker's time into a batch (LogAppendTime): attribute bit, largest timestamp, CRC.
-pub fn rewrite_append_time(batch: &mut [u8], now_ms: i64) {
-    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]) | APPEND_TIME_BIT;
+/// What a batch says of its timestamps as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// They are the broker's (LogAppendTime).
+    pub append_time: bool,
+    /// The largest.
+    pub max_timestamp: i64,
+}
+
+/// Writes a stamp into a batch: attribute bit, largest timestamp, CRC.
+pub fn rewrite_stamp(batch: &mut [u8], stamp: Stamp) {
+    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]);
+    let bit = if stamp.append_time { APPEND_TIME_BIT } else { 0 };
+    let attributes = attributes & !APPEND_TIME_BIT | bit;
     batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
-    batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&now_ms.to_be_bytes());
+    batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&stamp.max_timestamp.to_be_bytes());
     let crc = crc32c::crc32c(&batch[CRC_END..]);
     batch[CRC_AT..CRC_END].copy_from_slice(&crc.to_be_bytes());
 }

@@ -2,13 +2,14 @@
 
 mod header;
 mod records;
+mod skim;
 mod validate;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-pub use header::{BatchMeta, Codec, patch_offsets, rewrite_append_time};
-pub use records::{BatchBuilder, Record, RecordError, first_at_or_after, largest_timestamp, records};
-pub use validate::{BatchError, ClientRules, Valid, validate_client_batch};
+pub use header::{BatchMeta, Codec, Stamp, patch_offsets, rewrite_stamp};
+pub use records::{BatchBuilder, Record, RecordError, first_at_or_after, records};
+pub use validate::{BatchError, ClientRules, Contents, Demands, Fault, Valid, faults, validate_client_batch};
 pub use walk::{Walk, walk};

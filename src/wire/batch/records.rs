@@ -1,6 +1,7 @@
 //! The records inside a batch: reading them, building batches of them.
 
 use super::header::{BatchMeta, CRC_END, Codec, patch_offsets};
+use super::skim::skim;
 use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{LeaderEpoch, Offset};
 use crate::wire::compress::{CompressError, compress, decompress};
@@ -27,25 +28,25 @@ impl fmt::Display for RecordError {
 
 /// A record within its batch, borrowed from the (decompressed) bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RawRecord<'a> {
-    pub(super) timestamp_delta: i64,
-    pub(super) offset_delta: i32,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) value: Option<&'a [u8]>,
+struct RawRecord<'a> {
+    timestamp_delta: i64,
+    offset_delta: i32,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
 }
 
 /// Walks over uncompressed records.
-pub(super) struct RawRecords<'a> {
+struct RawRecords<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> RawRecords<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    fn new(bytes: &'a [u8]) -> Self {
         RawRecords { rest: bytes }
     }
 
     /// The next record; `None` at the end.
-    pub(super) fn next_record(&mut self) -> Result<Option<RawRecord<'a>>, RecordError> {
+    fn next_record(&mut self) -> Result<Option<RawRecord<'a>>, RecordError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -115,26 +116,25 @@ pub struct Record {
     pub value: Option<Vec<u8>>,
 }
 
+/// The header of a batch that is all there.
+fn whole(batch: &[u8]) -> Result<BatchMeta, RecordError> {
+    BatchMeta::read(batch).filter(|meta| meta.bytes <= batch.len()).ok_or(RecordError::Malformed)
+}
+
 /// Calls `each` with (offset, timestamp) and the record, in order, until it says to stop.
 fn for_each(
     batch: &[u8],
     mut each: impl FnMut(Offset, i64, &RawRecord<'_>) -> bool,
 ) -> Result<(), RecordError> {
-    let meta =
-        BatchMeta::read(batch).filter(|meta| meta.bytes <= batch.len()).ok_or(RecordError::Malformed)?;
+    let meta = whole(batch)?;
     let payload = &batch[BATCH_HEADER_BYTES..meta.bytes];
     let codec = meta.codec().ok_or(RecordError::Malformed)?;
     let plain = decompress(codec, payload).map_err(RecordError::Compression)?;
     let mut walk = RawRecords::new(&plain);
     while let Some(record) = walk.next_record()? {
         // Sums wrap as in Kafka: a client's batch may say anything, and must not end who reads it.
-        let timestamp = if meta.is_append_time() {
-            meta.max_timestamp
-        } else {
-            meta.base_timestamp.wrapping_add(record.timestamp_delta)
-        };
         let offset = meta.base_offset.wrapping_add(i64::from(record.offset_delta));
-        if !each(offset, timestamp, &record) {
+        if !each(offset, meta.timestamp_of(record.timestamp_delta), &record) {
             break;
         }
     }
@@ -155,32 +155,25 @@ pub fn records(batch: &[u8]) -> Result<Vec<Record>, RecordError> {
     Ok(list)
 }
 
-/// The first record with a timestamp of at least `wanted`: (offset, timestamp). Timestamps needn't rise.
+/// The first record from an offset on with a timestamp of at least `wanted`: (offset, timestamp). Timestamps needn't
+/// rise.
 ///
 /// # Errors
 /// As `records`.
-pub fn first_at_or_after(batch: &[u8], wanted: i64) -> Result<Option<(Offset, i64)>, RecordError> {
+pub fn first_at_or_after(
+    batch: &[u8],
+    wanted: i64,
+    from: Offset,
+) -> Result<Option<(Offset, i64)>, RecordError> {
+    let meta = whole(batch)?;
     let mut found = None;
-    for_each(batch, |offset, timestamp, _| {
-        if timestamp >= wanted {
+    skim(batch, &meta, |record| {
+        let timestamp = meta.timestamp_of(record.timestamp_delta);
+        let offset = meta.base_offset.saturating_add(record.offset_delta);
+        if timestamp >= wanted && offset >= from {
             found = Some((offset, timestamp));
         }
         found.is_none()
-    })?;
-    Ok(found)
-}
-
-/// The first record with the largest timestamp: (offset, timestamp).
-///
-/// # Errors
-/// As `records`.
-pub fn largest_timestamp(batch: &[u8]) -> Result<Option<(Offset, i64)>, RecordError> {
-    let mut found: Option<(Offset, i64)> = None;
-    for_each(batch, |offset, timestamp, _| {
-        if found.is_none_or(|(_, largest)| timestamp > largest) {
-            found = Some((offset, timestamp));
-        }
-        true
     })?;
     Ok(found)
 }

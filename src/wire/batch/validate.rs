@@ -1,12 +1,20 @@
 //! What a client's batch must be before it is appended, whatever the topic.
 //!
-//! Rules: protocol rows 32 to 35. The cost beyond the CRC is a few ns a record of an uncompressed batch.
+//! Rules: protocol rows 32 to 35 and 41 to 42; the order of the checks is Apache Kafka's (`ProduceRequest`,
+//! `UnifiedLog`, `LogValidator`), since a batch may break several. Every record is looked at, of a compressed batch
+//! too: one that no consumer can read would stop all of them.
 
-use super::header::{BatchMeta, Codec};
-use super::records::RawRecords;
+use super::header::{BatchMeta, Codec, LENGTH_END};
+use super::records::RecordError;
+use super::skim::skim;
 use crate::base::ErrorCode;
-use crate::base::limits::BATCH_HEADER_BYTES;
-use bytes::Bytes;
+use crate::base::limits::{BATCH_HEADER_BYTES, RECORD_ERRORS_MAX};
+use crate::wire::compress::CompressError;
+
+/// Where the magic lies, in every format.
+const MAGIC_AT: usize = 16;
+/// The least that Apache Kafka takes for the length of a batch of any format.
+const LENGTH_MIN: i32 = 14;
 
 /// What depends on the request's version.
 #[derive(Clone, Copy, Debug)]
@@ -15,13 +23,31 @@ pub struct ClientRules {
     pub zstd_allowed: bool,
 }
 
-/// A batch that may be appended where the topic's settings allow it.
+/// What a batch's records are, as far as a topic's settings ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Some record has no key.
+    pub keyless: bool,
+    /// Smallest and largest timestamp of the records that have one; -1 means that a record has none.
+    pub timestamps: Option<(i64, i64)>,
+}
+
+impl Contents {
+    /// What the batch's header must give as the largest timestamp.
+    #[must_use]
+    pub fn max_timestamp(&self) -> i64 {
+        self.timestamps.map_or(-1, |(_, largest)| largest.max(-1))
+    }
+}
+
+/// A batch that may be appended where the topic's settings allow it. It is the first `meta.bytes` of what was given;
+/// what follows is less than a batch, and Apache Kafka ignores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Valid {
     /// Its header.
     pub meta: BatchMeta,
-    /// Some record has no key. False for compressed batches, whose records weren't looked at.
-    pub has_null_key: bool,
+    /// Its records.
+    pub contents: Contents,
 }
 
 /// Why a batch is refused.
@@ -29,82 +55,153 @@ pub struct Valid {
 pub enum BatchError {
     /// No batch, or part of one.
     Missing,
-    /// More bytes than one batch.
+    /// More than one batch.
     NotOne,
+    /// The length can't be that of a batch.
+    Length(i32),
+    /// A format that never was.
+    UnknownMagic(i8),
     /// Another format than version 2.
     Magic,
+    /// Too short for its header.
+    Short,
     /// The CRC doesn't fit.
     Crc,
+    /// The first offset isn't 0.
+    BaseOffset,
     /// Offsets and count disagree, or there are no records.
     Count,
     /// Only brokers write control batches.
     Control,
     /// An idempotent producer without a sequence.
     Sequence,
-    /// An unknown codec, or records that don't begin as its data does.
+    /// An unknown codec.
     Codec,
     /// zstd in a version that doesn't have it.
     ZstdVersion,
-    /// A record isn't what its lengths say.
+    /// The records don't decompress.
+    Damaged,
+    /// The records are too large once decompressed.
+    TooLarge,
+    /// A record isn't what its lengths say, or isn't where it should be.
     Record,
 }
 
 impl BatchError {
-    /// What Kafka answers.
+    /// What Kafka answers, but for damaged records: its -1 ("unknown server error") would blame the broker.
     #[must_use]
     pub fn error_code(self) -> ErrorCode {
         match self {
-            BatchError::Crc => ErrorCode::CorruptMessage,
+            BatchError::Length(_) | BatchError::UnknownMagic(_) | BatchError::Short | BatchError::Crc => {
+                ErrorCode::CorruptMessage
+            }
             BatchError::ZstdVersion => ErrorCode::UnsupportedCompressionType,
+            // Clients answer this by sending the records in smaller batches.
+            BatchError::TooLarge => ErrorCode::MessageTooLarge,
             _ => ErrorCode::InvalidRecord,
         }
     }
 
-    /// Whether Kafka names the log start in its answer: it does where it looked at the batch before it refused it.
+    /// Whether Kafka names the log start in its answer: it does where the log itself refused the batch for what is in
+    /// it.
     #[must_use]
     pub fn names_log_start(self) -> bool {
-        !matches!(self, BatchError::Missing | BatchError::NotOne | BatchError::Magic | BatchError::Crc)
+        matches!(
+            self,
+            BatchError::BaseOffset
+                | BatchError::Count
+                | BatchError::Control
+                | BatchError::Sequence
+                | BatchError::Codec
+                | BatchError::Damaged
+                | BatchError::Record
+        )
     }
 
-    /// What to tell a person.
+    /// What to tell a person, in Kafka's words where it has some.
     #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
+    pub fn message(self) -> String {
+        let text = match self {
+            BatchError::Length(length) => {
+                return format!(
+                    "Record size {length} is less than the minimum record overhead ({LENGTH_MIN})"
+                );
+            }
+            BatchError::UnknownMagic(magic) => return format!("Invalid magic found in record: {magic}"),
             BatchError::Missing => "the request has no whole record batch for the partition",
             BatchError::NotOne => "a produce request has exactly one record batch a partition",
             BatchError::Magic => "only record batches of version 2 are accepted",
+            BatchError::Short => "the batch is shorter than its header",
             BatchError::Crc => "the batch's CRC doesn't fit its bytes",
+            BatchError::BaseOffset => "a client's batch begins at offset 0",
             BatchError::Count => "the batch's record count doesn't fit its offsets",
             BatchError::Control => "clients can't write control batches",
             BatchError::Sequence => "an idempotent producer's batch needs a sequence number",
-            BatchError::Codec => "the records aren't of the codec that the batch names",
-            BatchError::ZstdVersion => "zstd needs Produce version 7 or later",
-            BatchError::Record => "a record isn't what its lengths say",
+            BatchError::Codec => "there is no codec of the number that the batch names",
+            BatchError::ZstdVersion => {
+                "Produce requests with version less than 7 are not allowed to use ZStandard compression"
+            }
+            BatchError::Damaged => "the records don't decompress",
+            BatchError::TooLarge => "the records are too large once decompressed",
+            BatchError::Record => "a record isn't what its lengths say, or isn't where it should be",
+        };
+        text.to_owned()
+    }
+}
+
+impl From<RecordError> for BatchError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Malformed => BatchError::Record,
+            RecordError::Compression(CompressError::Damaged) => BatchError::Damaged,
+            RecordError::Compression(CompressError::TooLarge) => BatchError::TooLarge,
         }
     }
+}
+
+/// Bytes of the batch at the start of `bytes`, of whatever format; `None` if it isn't all there.
+fn batch_bytes(bytes: &[u8]) -> Result<Option<usize>, BatchError> {
+    let Some(length) = bytes.get(LENGTH_END - 4..LENGTH_END) else { return Ok(None) };
+    let length = i32::from_be_bytes([length[0], length[1], length[2], length[3]]);
+    if length < LENGTH_MIN {
+        return Err(BatchError::Length(length));
+    }
+    let Some(magic) = bytes.get(MAGIC_AT).map(|magic| magic.cast_signed()) else { return Ok(None) };
+    if !(0..=2).contains(&magic) {
+        return Err(BatchError::UnknownMagic(magic));
+    }
+    let whole = usize::try_from(length).map_or(usize::MAX, |length| length + LENGTH_END);
+    Ok((whole <= bytes.len()).then_some(whole))
 }
 
 /// Checks that `bytes` are exactly one batch that a client may write.
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn validate_client_batch(bytes: &Bytes, rules: &ClientRules) -> Result<Valid, BatchError> {
-    if bytes.len() < BATCH_HEADER_BYTES {
-        return Err(BatchError::Missing);
-    }
-    // The magic lies at the same place in every format; older ones have another length field semantics.
-    if bytes[16] != 2 {
+pub fn validate_client_batch(bytes: &[u8], rules: &ClientRules) -> Result<Valid, BatchError> {
+    let whole = batch_bytes(bytes)?.ok_or(BatchError::Missing)?;
+    if bytes[MAGIC_AT] != 2 {
         return Err(BatchError::Magic);
     }
-    let meta = BatchMeta::read(bytes).ok_or(BatchError::Missing)?;
-    if meta.bytes > bytes.len() {
-        return Err(BatchError::Missing);
+    if whole < BATCH_HEADER_BYTES {
+        return Err(BatchError::Short);
     }
-    if meta.bytes < bytes.len() {
+    let (batch, rest) = bytes.split_at(whole);
+    let meta = BatchMeta::read(batch).ok_or(BatchError::Missing)?;
+    if meta.codec() == Some(Codec::Zstd) && !rules.zstd_allowed {
+        return Err(BatchError::ZstdVersion);
+    }
+    if batch_bytes(rest)?.is_some() {
         return Err(BatchError::NotOne);
     }
-    if !meta.crc_fits(bytes) {
+    if meta.base_offset != 0 {
+        return Err(BatchError::BaseOffset);
+    }
+    if !meta.crc_fits(batch) {
         return Err(BatchError::Crc);
+    }
+    if meta.codec().is_none() {
+        return Err(BatchError::Codec);
     }
     if meta.count < 1 || i64::from(meta.count) != i64::from(meta.last_offset_delta) + 1 {
         return Err(BatchError::Count);
@@ -112,41 +209,90 @@ pub fn validate_client_batch(bytes: &Bytes, rules: &ClientRules) -> Result<Valid
     if meta.is_control() {
         return Err(BatchError::Control);
     }
-    if meta.is_idempotent() && (meta.base_sequence < 0 || meta.producer_epoch.0 < 0) {
+    if meta.is_idempotent() && meta.base_sequence < 0 {
         return Err(BatchError::Sequence);
     }
-    let records = &bytes[BATCH_HEADER_BYTES..];
-    let has_null_key = match meta.codec().ok_or(BatchError::Codec)? {
-        Codec::None => walk_records(records, meta.count)?,
-        Codec::Zstd if !rules.zstd_allowed => return Err(BatchError::ZstdVersion),
-        codec if !looks_like(codec, records) => return Err(BatchError::Codec),
-        _ => false,
-    };
-    Ok(Valid { meta, has_null_key })
+    Ok(Valid { meta, contents: contents(batch, &meta)? })
 }
 
-/// Checks every record's lengths and offsets; true if one has no key.
-fn walk_records(records: &[u8], count: i32) -> Result<bool, BatchError> {
-    let mut has_null_key = false;
-    let mut walk = RawRecords::new(records);
-    for expected in 0..count {
-        let record = walk.next_record().map_err(|_| BatchError::Record)?.ok_or(BatchError::Record)?;
-        if record.offset_delta != expected {
-            return Err(BatchError::Record);
+/// Looks at every record.
+fn contents(batch: &[u8], meta: &BatchMeta) -> Result<Contents, BatchError> {
+    let mut contents = Contents { keyless: false, timestamps: None };
+    let mut next = 0;
+    let mut in_place = true;
+    skim(batch, meta, |record| {
+        in_place = record.offset_delta == next && next < i64::from(meta.count);
+        next += 1;
+        contents.keyless |= !record.has_key;
+        let timestamp = meta.base_timestamp.saturating_add(record.timestamp_delta);
+        if timestamp != -1 {
+            let (smallest, largest) = contents.timestamps.unwrap_or((timestamp, timestamp));
+            contents.timestamps = Some((smallest.min(timestamp), largest.max(timestamp)));
         }
-        has_null_key |= record.key.is_none();
-    }
-    if walk.next_record() == Ok(None) { Ok(has_null_key) } else { Err(BatchError::Record) }
+        in_place
+    })?;
+    if in_place && next == i64::from(meta.count) { Ok(contents) } else { Err(BatchError::Record) }
 }
 
-/// Whether bytes begin as a codec's data does. Decompressing is left to those who read.
-fn looks_like(codec: Codec, bytes: &[u8]) -> bool {
-    match codec {
-        Codec::None => true,
-        Codec::Gzip => bytes.starts_with(&[0x1f, 0x8b]),
-        // Raw snappy begins with a varint of the length and has no signature.
-        Codec::Snappy => !bytes.is_empty(),
-        Codec::Lz4 => bytes.starts_with(&[0x04, 0x22, 0x4d, 0x18]),
-        Codec::Zstd => bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]),
+/// What a topic's settings demand of each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demands {
+    /// It has a key.
+    pub keyed: bool,
+    /// Its timestamp, if it has one, lies between these.
+    pub within: Option<(i64, i64)>,
+}
+
+/// A record that doesn't meet them: its place in the batch, and its timestamp if that is what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Counted from 0.
+    pub index: i32,
+    /// Out of range; `None` if the record lacks its key.
+    pub timestamp: Option<i64>,
+}
+
+/// The records of a valid batch that don't meet demands: how many, and the first `limits::RECORD_ERRORS_MAX` of them.
+#[must_use]
+pub fn faults(batch: &[u8], meta: &BatchMeta, demands: Demands) -> (usize, Vec<Fault>) {
+    let (mut count, mut list, mut index) = (0, Vec::new(), 0);
+    // It was walked to its end when it was validated.
+    let _ = skim(batch, meta, |record| {
+        let timestamp = meta.base_timestamp.saturating_add(record.timestamp_delta);
+        let late = demands.within.is_some_and(|within| timestamp != -1 && !fits(timestamp, within));
+        let keyless = demands.keyed && !record.has_key;
+        if keyless || late {
+            count += 1;
+            if list.len() < RECORD_ERRORS_MAX {
+                list.push(Fault { index, timestamp: (!keyless).then_some(timestamp) });
+            }
+        }
+        index += 1;
+        true
+    });
+    (count, list)
+}
+
+fn fits(timestamp: i64, (from, upto): (i64, i64)) -> bool {
+    (from..=upto).contains(&timestamp)
+}
+
+impl Demands {
+    /// Whether all timestamps lie within the bounds.
+    #[must_use]
+    pub fn allow_times_of(&self, contents: &Contents) -> bool {
+        match (self.within, contents.timestamps) {
+            (Some(within), Some((smallest, largest))) => fits(smallest, within) && fits(largest, within),
+            _ => true,
+        }
+    }
+
+    /// Whether all keys are there that must be.
+    #[must_use]
+    pub fn allow_keys_of(&self, contents: &Contents) -> bool {
+        !(self.keyed && contents.keyless)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! DescribeCluster (key 60), versions 0 to 2: cluster id, controller, brokers (row 31).
 //!
-//! Asked for controllers (endpoint type 2) a broker's listener answers error 115, as Kafka's does.
+//! Asked for controllers (endpoint type 2) a broker's listener answers error 114, as Kafka's does.
 
 use super::k03_metadata::{CLUSTER_OPERATIONS, OPERATIONS_UNASKED};
 use super::{Api, Context, Plan};
@@ -10,18 +10,26 @@ use crate::wire::generated::{DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::{Decode, DecodeError, Reader};
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 60, name: "DescribeCluster", min: 0, served_min: 0, max: 2, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 60, name: "DescribeCluster", min: 0, served_min: 0, max: 2, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeClusterRequest::decode(&mut body, context.header.version)?;
     if request.endpoint_type != 1 {
-        let error = if request.endpoint_type == 2 {
-            ErrorCode::MismatchedEndpointType
+        let (error, why) = if request.endpoint_type == 2 {
+            let why = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type \
+                       CONTROLLER";
+            (ErrorCode::MismatchedEndpointType, why.to_owned())
         } else {
-            ErrorCode::UnsupportedEndpointType
+            let why = format!("Unsupported endpoint type {}", request.endpoint_type);
+            (ErrorCode::UnsupportedEndpointType, why)
         };
-        let response = DescribeClusterResponse { error_code: error.code(), ..Default::default() };
-        return Ok(context.respond(&response));
+        let (error_code, error_message) = (error.code(), Some(why.into()));
+        return Ok(context.respond(&DescribeClusterResponse {
+            error_code,
+            error_message,
+            ..Default::default()
+        }));
     }
     let brokers = context.cluster.brokers().map(|(id, broker)| DescribeClusterBroker {
         broker_id: id.0,

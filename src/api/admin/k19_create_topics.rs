@@ -5,9 +5,9 @@
 
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};
-use crate::cluster::{Command, NewTopic, Outcome, Topic};
+use crate::cluster::{Command, NewTopic, Outcome, Topic, check_topic_name};
 use crate::conf::TopicConf;
-use crate::conf::topic::describe;
+use crate::conf::topic::{describe, normal};
 use crate::wire::generated::create_topics_request::CreatableTopic;
 use crate::wire::generated::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use crate::wire::generated::{CreateTopicsRequest, CreateTopicsResponse};
@@ -15,10 +15,11 @@ use crate::wire::{Decode, DecodeError, Reader, Str};
 use std::collections::BTreeMap;
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 19, name: "CreateTopics", min: 2, served_min: 2, max: 7, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 19, name: "CreateTopics", min: 2, served_min: 2, max: 7, plan };
 
 /// The coordinator's command for a topic.
-pub(super) fn command(topic: NewTopic, validate_only: bool) -> Command {
+pub(in crate::api) fn command(topic: NewTopic, validate_only: bool) -> Command {
     Command::CreateTopic { topic, validate_only }
 }
 
@@ -57,20 +58,29 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     ))
 }
 
+/// Checks in Kafka's order what can be checked here; the coordinator checks the rest, and the names once more.
 fn new_topic(context: &Context<'_>, topic: &CreatableTopic) -> Result<NewTopic, Refusal> {
+    check_topic_name(&topic.name).map_err(|why| (ErrorCode::InvalidTopicException, why))?;
+    if context.cluster.topic(&topic.name).is_some() {
+        return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", topic.name)));
+    }
     let mut configs = BTreeMap::new();
     for config in &topic.configs {
         let Some(value) = &config.value else {
             let why = format!("Null value not supported for topic configs: {}", config.name);
             return Err((ErrorCode::InvalidConfig, why));
         };
-        configs.insert(config.name.to_string(), value.to_string());
+        configs.insert(config.name.to_string(), normal(&config.name, value));
     }
-    TopicConf::check(&configs, context.conf)
+    TopicConf::check(&configs, &context.in_force())
         .map_err(|problems| (ErrorCode::InvalidConfig, problems.join("; ")))?;
     let mut assignment = BTreeMap::new();
     for manual in &topic.assignments {
-        assignment.insert(manual.partition_index, manual.broker_ids.iter().map(|id| NodeId(*id)).collect());
+        let (index, ids) = (manual.partition_index, manual.broker_ids.iter().map(|id| NodeId(*id)).collect());
+        if assignment.insert(index, ids).is_some() {
+            let why = format!("Found multiple manual partition assignments for partition {index}");
+            return Err((ErrorCode::InvalidReplicaAssignment, why));
+        }
     }
     let defaults = &context.conf.topics;
     let by_default = assignment.is_empty();
@@ -105,7 +115,7 @@ fn refused(name: Str, (error, message): Refusal) -> CreatableTopicResult {
 fn created(context: &Context<'_>, topic: &Topic) -> CreatableTopicResult {
     let config = |one: crate::conf::topic::Described| CreatableTopicConfigs {
         name: Str::from_static(one.name),
-        value: Some(one.value.into()),
+        value: one.value.map(Str::from),
         read_only: one.read_only,
         config_source: one.source,
         is_sensitive: false,
@@ -119,7 +129,7 @@ fn created(context: &Context<'_>, topic: &Topic) -> CreatableTopicResult {
             .partitions
             .first()
             .map_or(-1, |p| i16::try_from(p.replicas.len()).unwrap_or(-1)),
-        configs: Some(describe(&topic.configs, context.conf).into_iter().map(config).collect()),
+        configs: Some(describe(&topic.configs, &context.in_force()).into_iter().map(config).collect()),
         ..Default::default()
     }
 }

@@ -6,10 +6,10 @@ use crate::wire::generated::{ListPartitionReassignmentsRequest, ListPartitionRea
 use crate::wire::{Decode, DecodeError, Reader};
 
 /// The API's entry in the registry.
-pub(super) const API: Api =
+pub(in crate::api) const API: Api =
     Api { key: 46, name: "ListPartitionReassignments", min: 0, served_min: 0, max: 0, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     ListPartitionReassignmentsRequest::decode(&mut body, context.header.version)?;
-    Ok(context.respond(&ListPartitionReassignmentsResponse::default()))
+    Ok(context.respond(&ListPartitionReassignmentsResponse { error_message: None, ..Default::default() }))
 }

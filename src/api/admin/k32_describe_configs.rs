@@ -1,11 +1,16 @@
 //! DescribeConfigs (key 32), versions 1 to 4: settings of topics and of this broker, with where they come from.
 //!
-//! Rules: rows 25 and 26. Resource types: 2 topic, 4 broker. Others are error 42.
+//! Rules: rows 25 and 26. Resource types: 2 topic, 4 broker, 8 loggers (of which there are none). Others are error 42.
+//!
+//! Deviations: a broker tells its own keys and those of Kafka's that mean something here, not all of Kafka's; client
+//! metrics and groups come later.
 
+use super::config_resource::{BROKER, LOGGER, Refusal, TOPIC, invalid};
 use super::{Api, Context, Plan};
 use crate::base::ErrorCode;
 use crate::cluster::check_topic_name;
-use crate::conf::topic::{Described, describe, describe_broker};
+use crate::conf::Synonym;
+use crate::conf::topic::{Described, describe, describe_broker, describe_changes};
 use crate::wire::generated::describe_configs_request::DescribeConfigsResource;
 use crate::wire::generated::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -14,12 +19,8 @@ use crate::wire::generated::{DescribeConfigsRequest, DescribeConfigsResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 32, name: "DescribeConfigs", min: 1, served_min: 1, max: 4, plan };
-
-/// Kafka's number of the topic resource.
-pub(super) const TOPIC: i8 = 2;
-/// Kafka's number of the broker resource.
-pub(super) const BROKER: i8 = 4;
+pub(in crate::api) const API: Api =
+    Api { key: 32, name: "DescribeConfigs", min: 1, served_min: 1, max: 4, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeConfigsRequest::decode(&mut body, context.header.version)?;
@@ -37,28 +38,37 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     Ok(context.respond(&DescribeConfigsResponse { throttle_time_ms: 0, results }))
 }
 
-fn settings(
-    context: &Context<'_>,
-    resource: &DescribeConfigsResource,
-) -> Result<Vec<Described>, (ErrorCode, String)> {
+fn settings(context: &Context<'_>, resource: &DescribeConfigsResource) -> Result<Vec<Described>, Refusal> {
     let name = &resource.resource_name;
+    let this = context.node.id;
+    let id = || {
+        name.parse::<i32>().map_err(|_| invalid(format!("Broker id must be an integer, but it is: {name}")))
+    };
     match resource.resource_type {
         TOPIC => match context.cluster.topic(name) {
-            Some(topic) => Ok(describe(&topic.configs, context.conf)),
+            Some(topic) => Ok(describe(&topic.configs, &context.in_force())),
             None => match check_topic_name(name) {
                 Ok(()) => Err((ErrorCode::UnknownTopicOrPartition, String::new())),
                 Err(why) => Err((ErrorCode::InvalidTopicException, why)),
             },
         },
-        // An empty name asks for the settings of all brokers that were changed while running; there are none.
-        BROKER if name.is_empty() => Ok(Vec::new()),
-        BROKER if **name == *context.node.id.to_string() => Ok(describe_broker(context.conf)),
-        BROKER => {
-            Err((ErrorCode::InvalidRequest, format!("Unexpected broker id {name}: ask the broker itself")))
-        }
-        kind => Err((
-            ErrorCode::InvalidRequest,
-            format!("This broker has no settings for resources of type {kind}"),
+        // An empty name asks for what was changed of all brokers.
+        BROKER if name.is_empty() => Ok(describe_changes(&context.in_force())),
+        BROKER => match id()? {
+            id if id == this => Ok(describe_broker(&context.in_force())),
+            id => {
+                let why = format!("Unexpected broker id, expected {this} or empty string, but received {id}");
+                Err(invalid(why))
+            }
+        },
+        LOGGER if name.is_empty() => Err(invalid("Broker id must not be empty")),
+        LOGGER => match id()? {
+            id if id == this => Ok(Vec::new()),
+            id => Err(invalid(format!("Unexpected broker id, expected {this} but received {id}"))),
+        },
+        _ => Err(invalid(
+            "This most likely occurs because of a request being malformed by the client library or the message was \
+             sent to an incompatible broker. See the broker logs for more details.",
         )),
     }
 }
@@ -68,17 +78,17 @@ fn described(
     all: Vec<Described>,
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResult {
-    let wanted = |one: &Described| {
-        resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| *key == *one.name))
-    };
-    let synonym = |s: crate::conf::topic::Synonym| DescribeConfigsSynonym {
+    // No key at all asks for every key, as Kafka has it.
+    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+    let wanted = |one: &Described| keys.is_empty() || keys.iter().any(|key| *key == *one.name);
+    let synonym = |s: Synonym| DescribeConfigsSynonym {
         name: Str::from_static(s.name),
         value: Some(s.value.into()),
         source: s.source,
     };
     let config = |one: Described| DescribeConfigsResourceResult {
         name: Str::from_static(one.name),
-        value: Some(one.value.into()),
+        value: one.value.map(Str::from),
         read_only: one.read_only,
         config_source: one.source,
         is_sensitive: false,

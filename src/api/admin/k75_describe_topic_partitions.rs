@@ -11,7 +11,7 @@ use crate::wire::generated::{DescribeTopicPartitionsRequest, DescribeTopicPartit
 use crate::wire::{Decode, DecodeError, Reader, Str};
 
 /// The API's entry in the registry.
-pub(super) const API: Api =
+pub(in crate::api) const API: Api =
     Api { key: 75, name: "DescribeTopicPartitions", min: 0, served_min: 0, max: 0, plan };
 
 /// Partitions in one answer at most, whatever the client asks for (Kafka: `max.request.partition.size.limit`).
@@ -20,13 +20,18 @@ const PAGE_MAX: usize = 2000;
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeTopicPartitionsRequest::decode(&mut body, context.header.version)?;
     let mut names: Vec<Str> = request.topics.into_iter().map(|topic| topic.name).collect();
-    if names.is_empty() {
+    let named = !names.is_empty();
+    if !named {
         names = context.cluster.topics().map(|topic| topic.name.clone()).collect();
     }
     names.sort_unstable();
     names.dedup();
-    let (from, mut start) =
-        request.cursor.map_or((Str::EMPTY, 0), |c| (c.topic_name, c.partition_index.max(0)));
+    if let Some(cursor) = &request.cursor
+        && (cursor.partition_index < 0 || named && !names.contains(&cursor.topic_name))
+    {
+        return Ok(context.respond(&refused(names)));
+    }
+    let (from, mut start) = request.cursor.map_or((Str::EMPTY, 0), |c| (c.topic_name, c.partition_index));
     let mut room = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PAGE_MAX);
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names.into_iter().filter(|name| *name >= from) {
@@ -52,6 +57,17 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     Ok(context.respond(&response))
 }
 
+/// The answer to a cursor that can't be: error 42 for every topic.
+fn refused(names: Vec<Str>) -> DescribeTopicPartitionsResponse {
+    let topic = |name| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(name),
+        topic_authorized_operations: OPERATIONS_UNASKED,
+        ..Default::default()
+    };
+    DescribeTopicPartitionsResponse { topics: names.into_iter().map(topic).collect(), ..Default::default() }
+}
+
 fn unknown(name: Str) -> DescribeTopicPartitionsResponseTopic {
     let valid = check_topic_name(&name).is_ok();
     let error = if valid { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::InvalidTopicException };
@@ -59,7 +75,7 @@ fn unknown(name: Str) -> DescribeTopicPartitionsResponseTopic {
         error_code: error.code(),
         is_internal: is_internal_topic(&name),
         name: Some(name),
-        topic_authorized_operations: OPERATIONS_UNASKED,
+        topic_authorized_operations: TOPIC_OPERATIONS,
         ..Default::default()
     }
 }

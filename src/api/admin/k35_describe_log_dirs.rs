@@ -12,7 +12,8 @@ use crate::wire::generated::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
 
 /// The API's entry in the registry.
-pub(super) const API: Api = Api { key: 35, name: "DescribeLogDirs", min: 1, served_min: 1, max: 5, plan };
+pub(in crate::api) const API: Api =
+    Api { key: 35, name: "DescribeLogDirs", min: 1, served_min: 1, max: 5, plan };
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeLogDirsRequest::decode(&mut body, context.header.version)?;

@@ -1,0 +1,18 @@
+//! The APIs of admin clients and tools: topics, settings, placement, the cluster.
+
+mod config_resource;
+pub(super) mod k19_create_topics;
+pub(super) mod k20_delete_topics;
+pub(super) mod k32_describe_configs;
+pub(super) mod k33_alter_configs;
+pub(super) mod k35_describe_log_dirs;
+pub(super) mod k37_create_partitions;
+pub(super) mod k43_elect_leaders;
+pub(super) mod k44_incremental_alter_configs;
+pub(super) mod k45_alter_partition_reassignments;
+pub(super) mod k46_list_partition_reassignments;
+pub(super) mod k55_describe_quorum;
+pub(super) mod k60_describe_cluster;
+pub(super) mod k75_describe_topic_partitions;
+
+use super::{Api, Context, Plan, k03_metadata, resolve_name};

@@ -1,0 +1,148 @@
+//! A broker's view to plan requests with: what comes in and what goes out are messages, what lies between is the plan.
+
+use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
+use crate::base::{NodeId, TopicId};
+use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
+use crate::conf::BrokerConf;
+use crate::replica::call::{PartitionCall, PartitionReply};
+use crate::wire::generated::SCHEMAS;
+use crate::wire::{Decode, Encode, Reader, Writer};
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// The clock of every test.
+pub(super) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// A cluster of one broker with id 1.
+pub(super) struct Fixture {
+    pub(super) cluster: ClusterState,
+    conf: BrokerConf,
+    node: NodeInfo,
+    sessions: RefCell<FetchSessions>,
+    producer_ids: RefCell<ProducerIdBlock>,
+    drawn: Cell<u64>,
+    /// What partitions answer.
+    pub(super) partitions: fn(&PartitionCall) -> PartitionReply,
+}
+
+/// What a broker does about a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer<T> {
+    Message(T),
+    Silence,
+    Closed,
+}
+
+impl<T> Answer<T> {
+    pub(super) fn message(self) -> T {
+        match self {
+            Answer::Message(message) => message,
+            Answer::Silence | Answer::Closed => panic!("there is an answer"),
+        }
+    }
+}
+
+impl Fixture {
+    pub(super) fn new() -> Self {
+        let mut cluster = ClusterState::new("abcdefghijklmnopqrstuv");
+        let broker = Record::Broker { id: NodeId(1), host: "localhost".into(), port: 9092, rack: None };
+        cluster.apply(&broker);
+        Fixture {
+            cluster,
+            conf: BrokerConf::defaults(),
+            node: NodeInfo {
+                id: 1,
+                host: "localhost".into(),
+                port: 9092,
+                rack: None,
+                log_dir: "/data".into(),
+                space: Cell::new((1000, 400)),
+            },
+            sessions: RefCell::default(),
+            producer_ids: RefCell::default(),
+            drawn: Cell::new(0),
+            partitions: |call| panic!("no partition is asked: {call:?}"),
+        }
+    }
+
+    /// Creates a topic with one partition.
+    pub(super) fn topic(&mut self, name: &str) -> TopicId {
+        let id = TopicId([u8::try_from(name.len()).expect("a short name"); 16]);
+        let topic = NewTopic {
+            name: name.into(),
+            id,
+            partitions: 1,
+            replication_factor: 1,
+            assignment: BTreeMap::new(),
+            configs: BTreeMap::new(),
+        };
+        self.run(Command::CreateTopic { topic, validate_only: false });
+        id
+    }
+
+    fn run(&mut self, command: Command) -> Outcome {
+        let (records, outcome) = decide(&self.cluster, command);
+        records.iter().for_each(|record| self.cluster.apply(record));
+        outcome
+    }
+
+    /// Sends a request and performs its plan to the end.
+    pub(super) fn ask<T: Decode>(&mut self, key: i16, version: i16, request: &impl Encode) -> Answer<T> {
+        let mut writer = Writer::new();
+        request.encode(&mut writer, version).expect("the version has these fields");
+        let header =
+            RequestHeader { api_key: key, version, correlation_id: 7, client_id: Some("test".into()) };
+        let body = Reader::new(writer.into_pieces().concat().into());
+        let mut plan =
+            self.with_context(&header, |context| super::plan(context, body)).expect("it can be read");
+        loop {
+            plan = match plan {
+                Plan::Respond(frame) => return Answer::Message(read(&header, &frame)),
+                Plan::NoResponse => return Answer::Silence,
+                Plan::Close(_) => return Answer::Closed,
+                Plan::Partitions(calls, then) => {
+                    let replies = calls.iter().map(self.partitions).collect();
+                    self.with_context(&header, |context| then(context, replies))
+                }
+                Plan::Cluster(commands, then) => {
+                    let outcomes = commands.into_iter().map(|command| self.run(command)).collect();
+                    self.with_context(&header, |context| then(context, outcomes))
+                }
+                Plan::Fetch(_) => panic!("fetches are tested on a shard"),
+            };
+        }
+    }
+
+    fn with_context<T>(&self, header: &RequestHeader, run: impl FnOnce(&Context<'_>) -> T) -> T {
+        let draw = || {
+            self.drawn.set(self.drawn.get() + 1);
+            self.drawn.get() << 40
+        };
+        run(&Context {
+            header,
+            cluster: &self.cluster,
+            conf: &self.conf,
+            node: &self.node,
+            now_ms: NOW_MS,
+            draw: &draw,
+            sessions: &self.sessions,
+            producer_ids: &self.producer_ids,
+        })
+    }
+}
+
+/// Reads a response's frame.
+fn read<T: Decode>(header: &RequestHeader, frame: &[Bytes]) -> T {
+    let mut reader = Reader::new(frame.concat().into());
+    let length = reader.i32().expect("a length");
+    assert_eq!(usize::try_from(length).ok(), Some(reader.remaining()), "the length counts what follows it");
+    assert_eq!(reader.i32(), Ok(header.correlation_id));
+    let schema = SCHEMAS.iter().find(|schema| schema.key == header.api_key).expect("a known API");
+    if header.version >= schema.flexible_from && header.api_key != 18 {
+        reader.skip_tagged_fields().expect("a flexible header");
+    }
+    let message = T::decode(&mut reader, header.version).expect("an answer of the request's version");
+    assert_eq!(reader.finish(), Ok(()));
+    message
+}
