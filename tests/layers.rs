@@ -74,6 +74,7 @@ const OUTSIDE: &[Layer] = &[
     layer("toml", &["conf", "boot", "load"]),
     layer("serde", &["conf", "load", "boot"]),
     layer("hdrhistogram", &["metrics", "load"]),
+    layer("prometheus_client", &["metrics"]),
     layer("futures_lite", &["seam", "shard", "rt", "sim", "load", "boot", "bin"]),
     layer("crc32c", &["wire", "log", "cluster"]),
     layer("flate2", &["wire"]),

@@ -113,10 +113,12 @@ fn checkpoint() -> Vec<u8> {
     let mut checkpoint = Checkpoint { log_start: 3, durable: 9, ..Checkpoint::default() };
     checkpoint.epochs.assign(LeaderEpoch(1), 3);
     let meta = BatchMeta::read(&batch(Codec::None, 0)).expect("a batch of ours");
-    checkpoint.producers.apply(&meta, 3);
-    checkpoint
-        .producers
-        .apply(&BatchMeta { producer_id: ProducerId(9), producer_epoch: ProducerEpoch(1), ..meta }, 6);
+    checkpoint.producers.apply(&meta, 3, 1000);
+    checkpoint.producers.apply(
+        &BatchMeta { producer_id: ProducerId(9), producer_epoch: ProducerEpoch(1), ..meta },
+        6,
+        1000,
+    );
     checkpoint.encode()
 }
 

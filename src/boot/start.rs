@@ -6,8 +6,8 @@ use super::{say, sources};
 use crate::api::NodeInfo;
 use crate::base::ShardId;
 use crate::conf::{BrokerConf, FlushScopeChoice};
-use crate::metrics::ShardMetrics;
-use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, RtConf, World};
+use crate::metrics::{CONTENT_TYPE, Registry};
+use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, Page, RtConf, World, serve_pages};
 use crate::seam::{FlushScope, World as _};
 use crate::shard::{Broker, Message, Setup, Shard};
 use std::cell::Cell;
@@ -34,6 +34,7 @@ struct Plan {
     data_dir: PathBuf,
     cluster_id: String,
     listeners: Listeners,
+    metrics: Registry,
     was_clean: bool,
 }
 
@@ -63,10 +64,12 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         sources::entropy(),
     )?;
     let shards = shard_count(&conf);
-    let address = resolve(&conf.net.listen)?;
+    let address = resolve("listen", &conf.net.listen)?;
     let listeners = bind(address, shards)?;
     let mut rt = RtConf::new(shards, data_dir.path.clone());
     rt.spin = conf.spin;
+    let metrics = Registry::new(shards);
+    rt.metrics = Some(metrics.clone());
     let memory = conf.memory.append_bytes + conf.memory.tail_cache_bytes;
     rt.file_memory_bytes = memory / usize::from(shards) + FILE_MEMORY_BYTES;
     rt.signals = true;
@@ -75,11 +78,15 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         FlushScopeChoice::Device => Some(FlushScope::Device),
         FlushScopeChoice::File => Some(FlushScope::File),
     };
+    if let Some(listen) = &conf.net.metrics_listen {
+        serve_metrics(listen, metrics.clone())?;
+    }
     let plan = Arc::new(Plan {
         data_dir: PathBuf::from("."),
         cluster_id: data_dir.identity.cluster_id.clone(),
         was_clean: data_dir.was_clean || data_dir.is_new,
         listeners,
+        metrics,
         conf,
     });
     let shard_main = {
@@ -97,6 +104,17 @@ fn run(conf: BrokerConf) -> Result<(), String> {
             .map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
     }
     say(if clean { "stopped; everything is written" } else { "stopped; the next start scans the logs" });
+    Ok(())
+}
+
+/// Answers whoever asks for the counters, until the process ends.
+fn serve_metrics(listen: &str, metrics: Registry) -> Result<(), String> {
+    let page = move |path: &str| {
+        (path == "/metrics").then(|| Page { media_type: CONTENT_TYPE, body: metrics.text() })
+    };
+    let address = resolve("metrics.listen", listen)?;
+    let bound = serve_pages(address, page).map_err(|error| format!("metrics.listen = {listen}: {error}"))?;
+    tracing::info!("metrics are at http://{bound}/metrics");
     Ok(())
 }
 
@@ -124,9 +142,9 @@ fn bind(address: std::net::SocketAddr, shards: u16) -> Result<Listeners, String>
     }
 }
 
-fn resolve(listen: &str) -> Result<std::net::SocketAddr, String> {
-    let mut found = listen.to_socket_addrs().map_err(|error| format!("listen = {listen}: {error}"))?;
-    found.next().ok_or_else(|| format!("listen = {listen}: no such address"))
+fn resolve(key: &str, address: &str) -> Result<std::net::SocketAddr, String> {
+    let mut found = address.to_socket_addrs().map_err(|error| format!("{key} = {address}: {error}"))?;
+    found.next().ok_or_else(|| format!("{key} = {address}: no such address"))
 }
 
 /// A shard's whole life. True if everything was written at its end.
@@ -151,7 +169,7 @@ async fn run_shard(plan: Arc<Plan>, id: ShardId, world: World, mesh: Mesh<Messag
         node,
         data_dir: plan.data_dir.clone(),
         cluster_id: plan.cluster_id.clone(),
-        metrics: Rc::new(ShardMetrics::default()),
+        metrics: plan.metrics.of(usize::from(id.0)).shard.clone(),
     });
     shard.start().await?;
     shard.ready().await;

@@ -30,6 +30,8 @@ pub enum FlushScopeChoice {
 pub struct NetSettings {
     /// HOST:PORT to accept clients on.
     pub listen: String,
+    /// HOST:PORT of the metrics page, if there shall be one.
+    pub metrics_listen: Option<String>,
     /// HOST:PORT that clients are told.
     pub advertise: String,
     /// Largest request.
@@ -139,6 +141,7 @@ impl BrokerConf {
             net: NetSettings {
                 advertise: text("advertise").unwrap_or_else(|| listen.clone()),
                 listen,
+                metrics_listen: text("metrics.listen"),
                 request_bytes_max: size("socket.request.max.bytes"),
                 idle_max: ms("connections.max.idle.ms"),
                 fetch_bytes_max: size("fetch.max.bytes"),

@@ -54,6 +54,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "broker.rack", kind: Kind::Text, default: "", doc: "The rack this broker stands in; empty for none." },
     Key { name: "listen", kind: Kind::Address, default: "127.0.0.1:9092", doc: "HOST:PORT to accept clients on." },
     Key { name: "advertise", kind: Kind::Address, default: "", doc: "HOST:PORT that clients are told to connect to; empty: the same as listen." },
+    Key { name: "metrics.listen", kind: Kind::Address, default: "", doc: "HOST:PORT of a page with all counters for Prometheus, at /metrics; empty: none." },
     Key { name: "data.dir", kind: Kind::Text, default: "./data", doc: "Folder of all files of this broker." },
     Key { name: "shards", kind: int(0, 256), default: "0", doc: "Pinned threads that share the partitions; 0: one per core." },
     Key { name: "durability", kind: Kind::OneOf(&["durable", "replicated", "fast"]), default: "durable", doc: "What an acknowledgement promises: durable (flushed to the device), replicated (the write completed; a power cut may lose it), fast (accepted in memory; any crash may lose it)." },

@@ -2,6 +2,7 @@
 
 use super::stop::Stop;
 use crate::base::limits::CONNECTIONS_PER_SHARD_MAX;
+use crate::metrics::Registry;
 use crate::seam::FlushScope;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct RtConf {
     pub signals: bool,
     /// Asks the shards to stop.
     pub stop: Stop,
+    /// Where the shards count, if someone else reads it: with tables for at least as many.
+    pub metrics: Option<Registry>,
 }
 
 impl RtConf {
@@ -64,6 +67,7 @@ impl RtConf {
             connections_max: CONNECTIONS_PER_SHARD_MAX,
             signals: false,
             stop: Stop::default(),
+            metrics: None,
         }
     }
 }

@@ -147,7 +147,7 @@ impl Driver {
         if judge(turn, cpu) != Lateness::Stall {
             return;
         }
-        let stalls = self.world.counters().stalls.add(1);
+        let stalls = self.world.metrics().stalls_total.add(1);
         if now - self.logged >= LOG_PAUSE {
             self.logged = now;
             tracing::warn!(shard = self.world.shard().0, stalls, "a turn took {} ms", turn.as_millis());
@@ -157,11 +157,13 @@ impl Driver {
     fn tick(&mut self, now: Duration) {
         let elapsed = now - self.ticked;
         (self.ticked, self.ticked_cpu) = (now, thread_cpu());
-        self.world.counters().ticks.add(1);
+        self.world.metrics().ticks_total.add(1);
+        self.world.tell_gauges();
         self.world.tick(now, elapsed);
         if now - self.trimmed >= TRIM_PAUSE {
             self.trimmed = now;
-            let before = std::mem::replace(&mut self.trimmed_frames, self.world.counters().frames.get());
+            let before =
+                std::mem::replace(&mut self.trimmed_frames, self.world.metrics().frames_received_total.get());
             if before == self.trimmed_frames {
                 self.world.net().trim();
             }

@@ -14,7 +14,8 @@
 //! | `files` | direct I/O; names and folders |
 //! | `net` | the listener, frames in, slices out, the receive budget, timeouts |
 //! | `mesh` | messages between shards, one batch and one wake per turn |
-//! | `local`, `clock`, `counters` | waiting inside a shard; clocks and randomness; counts |
+//! | `local`, `clock` | waiting inside a shard; clocks and randomness |
+//! | `http` | pages for operators, from a thread of their own |
 //!
 //! Rules that must not be broken:
 //! - The driver's task is always ready: glommio 0.9 may park an executor although tasks are ready, and so must never
@@ -27,10 +28,10 @@ mod bell;
 mod blocking;
 mod clock;
 mod conf;
-mod counters;
 mod dir_lock;
 mod drive;
 mod files;
+mod http;
 mod local;
 mod memory;
 mod mesh;
@@ -45,9 +46,9 @@ mod timers;
 mod world;
 
 pub use conf::{FILE_MEMORY_BYTES, RECEIVE_BYTES_MAX, RtConf};
-pub use counters::Stats;
 pub use dir_lock::DirLock;
 pub use files::{DirectBuf, DirectFile, DirectFiles, SealedDirectBuf};
+pub use http::{Page, serve_pages};
 pub use mesh::Mesh;
 pub use net::{ListenError, Listeners, SocketReader, SocketStream, SocketWriter};
 pub use run::run;

@@ -7,9 +7,11 @@
 
 use super::clock::Clock;
 use super::conf::RtConf;
+use super::memory::Grounds;
 use super::net::Bounds;
 use super::stop::Stop;
 use crate::base::limits::BLOCK_BYTES;
+use crate::metrics::Registry;
 use crate::seam::FlushScope;
 use std::ffi::CString;
 use std::fmt;
@@ -117,6 +119,8 @@ pub(super) struct Ready {
     pub(super) file_memory_bytes: usize,
     pub(super) net: Bounds,
     pub(super) stop: Stop,
+    pub(super) metrics: Registry,
+    pub(super) grounds: Grounds,
 }
 
 /// Checks everything that can be checked before a shard runs. Raises soft limits to their hard limits.
@@ -145,6 +149,8 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
             connections: conf.connections_max,
         },
         stop: conf.stop.clone(),
+        metrics: conf.metrics.clone().unwrap_or_else(|| Registry::new(conf.shards)),
+        grounds: Grounds::new(conf.shards),
     })
 }
 

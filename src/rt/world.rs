@@ -3,9 +3,9 @@
 use super::bell::Bell;
 use super::blocking::Blocking;
 use super::clock::{Clock, seed};
-use super::counters::{Counters, Stats};
 use super::files::{DirectFiles, Parts};
 use super::local::{Latch, yield_now};
+use super::memory::Arena;
 use super::net::{NetShard, SocketStream};
 use super::ring::Ring;
 use super::start::{Ready, StartError};
@@ -13,6 +13,7 @@ use super::stop::Stop;
 use super::timers::Timers;
 use crate::base::ShardId;
 use crate::base::random::Random;
+use crate::metrics::{RuntimeMetrics, RuntimeSnapshot};
 use crate::seam;
 use glommio::TaskQueueHandle;
 use std::cell::{Cell, RefCell};
@@ -37,7 +38,7 @@ struct Inner {
     blocking: Rc<Blocking>,
     files: DirectFiles,
     net: Rc<NetShard>,
-    counters: Rc<Counters>,
+    metrics: Arc<RuntimeMetrics>,
     bell: Arc<Bell>,
     stop: Stop,
     stopping: Latch,
@@ -60,14 +61,16 @@ impl World {
     ) -> Result<Self, StartError> {
         let ring = Ring::new().map_err(StartError::Ring)?;
         let blocking = Rc::new(Blocking::new(Arc::clone(&bell)));
-        let counters = Rc::new(Counters::default());
-        let net = NetShard::new(ready.clock, Rc::clone(&ring), Rc::clone(&counters), ready.net);
+        let metrics = Arc::clone(&ready.metrics.of(usize::from(shard.0)).runtime);
+        let net = NetShard::new(ready, Rc::clone(&ring), Arc::clone(&metrics));
+        let arena = Arena::new(ready.file_memory_bytes);
+        ready.grounds.note(shard, arena.range());
         let files = DirectFiles::new(Parts {
             dir: ready.data_dir.clone(),
             scope: ready.flush_scope,
             ring: Rc::clone(&ring),
             blocking: Rc::clone(&blocking),
-            memory_bytes: ready.file_memory_bytes,
+            arena,
         });
         Ok(World {
             inner: Rc::new(Inner {
@@ -79,7 +82,7 @@ impl World {
                 blocking,
                 files,
                 net: Rc::new(net),
-                counters,
+                metrics,
                 bell,
                 stop: ready.stop.clone(),
                 stopping: Latch::default(),
@@ -110,16 +113,20 @@ impl World {
         self.inner.stop.requests()
     }
 
-    /// Counters and gauges of the shard's runtime.
+    /// What the shard's runtime has counted, and its gauges.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats {
-            connections_open: self.inner.net.connections(),
-            receive_bytes: self.inner.net.receive_bytes(),
-            lent_bytes: self.inner.files.ledger().lent_bytes(),
-            file_memory_bytes: self.inner.files.memory_used(),
-            ..self.inner.counters.stats()
-        }
+    pub fn stats(&self) -> RuntimeSnapshot {
+        self.tell_gauges();
+        self.inner.metrics.snapshot()
+    }
+
+    /// Tells the gauges as they are now.
+    pub(super) fn tell_gauges(&self) {
+        let (metrics, net, files) = (&self.inner.metrics, &self.inner.net, &self.inner.files);
+        metrics.connections_open.set(net.connections());
+        metrics.receive_bytes.set(net.receive_bytes());
+        metrics.lent_bytes.set(files.ledger().lent_bytes());
+        metrics.file_memory_bytes.set(files.memory_used());
     }
 
     pub(super) fn net(&self) -> &Rc<NetShard> {
@@ -134,8 +141,8 @@ impl World {
         &self.inner.bell
     }
 
-    pub(super) fn counters(&self) -> &Counters {
-        &self.inner.counters
+    pub(super) fn metrics(&self) -> &RuntimeMetrics {
+        &self.inner.metrics
     }
 
     /// Completes when the shard's main task has ended.

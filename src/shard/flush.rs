@@ -38,7 +38,8 @@ impl<B: Broker> Shard<B> {
         let begun = self.world().mono();
         let outcome = flush_all(self.world().files(), &mut jobs).await;
         self.0.flushes.set(self.0.flushes.get() + 1);
-        self.metrics().flushed(jobs.len(), self.world().mono().saturating_sub(begun));
+        let took = self.world().mono().saturating_sub(begun);
+        self.metrics().flushed(jobs.len(), self.0.cache.take_carried(), took);
         match outcome {
             Ok(()) => self.settle(&keys, jobs),
             Err(_) if planted(Mutant::IgnoreFlushError) => self.settle(&keys, jobs),

@@ -13,6 +13,7 @@ use crate::seam::{Mesh, World};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Time between two looks at whether the last requests are answered.
@@ -50,7 +51,7 @@ pub struct Setup<B: Broker> {
     /// Id of the cluster.
     pub cluster_id: String,
     /// Its counters.
-    pub metrics: Rc<ShardMetrics>,
+    pub metrics: Arc<ShardMetrics>,
 }
 
 impl<B: Broker> Shard<B> {

@@ -39,6 +39,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The world that a broker runs in: the machine of a shard and the mesh between shards.
@@ -68,7 +69,7 @@ struct Inner<B: Broker> {
     node: NodeInfo,
     data_dir: PathBuf,
     cluster_id: String,
-    metrics: Rc<ShardMetrics>,
+    metrics: Arc<ShardMetrics>,
     /// This shard's copy of the cluster's metadata.
     view: RefCell<ClusterState>,
     origin: RefCell<origin::Pending>,

@@ -69,6 +69,7 @@ impl<B: Broker> Owner<B> {
         }
     }
 
+    /// Takes a batch; answers how many bytes were copied to append it, if it was.
     fn produce(
         &mut self,
         key: TopicPartition,
@@ -76,8 +77,9 @@ impl<B: Broker> Owner<B> {
         op: &ProduceOp,
         now_ms: i64,
         outbox: &mut Outbox,
-    ) {
-        let Some(partition) = self.partitions.get_mut(&key) else { return };
+    ) -> Option<usize> {
+        let partition = self.partitions.get_mut(&key)?;
+        let mut copied = None;
         let event = Event::Produce {
             waiter,
             acks: op.acks,
@@ -94,7 +96,7 @@ impl<B: Broker> Owner<B> {
                 leader_epoch: append.leader_epoch,
                 stamp: append.stamp,
             };
-            partition.log.append(&op.batch, &op.meta, patch, now_ms);
+            copied = Some(partition.log.append(&op.batch, &op.meta, patch, now_ms));
             self.dirty.insert(key);
         }
         for (_, produced) in &mut self.effects.replies {
@@ -103,6 +105,7 @@ impl<B: Broker> Owner<B> {
             }
         }
         outbox.take(&mut self.effects);
+        copied
     }
 }
 
@@ -168,7 +171,11 @@ impl<B: Broker> Shard<B> {
         }
         let Some(partition) = owner.partitions.get(&key) else { return };
         match op {
-            PartitionOp::Produce(op) => owner.produce(key, waiter, &op, now_ms, outbox),
+            PartitionOp::Produce(op) => {
+                if let Some(copied) = owner.produce(key, waiter, &op, now_ms, outbox) {
+                    self.metrics().appended(op.batch.len(), copied);
+                }
+            }
             PartitionOp::EpochEnd { current_leader_epoch, epoch } => {
                 outbox.reply(waiter, epoch_end(partition, current_leader_epoch, epoch));
             }

@@ -12,6 +12,7 @@ use crate::shard::{Broker, Message, Setup, Shard};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest that a clean stop waits for requests in flight.
@@ -101,7 +102,7 @@ impl Node {
             },
             data_dir: PathBuf::from(ROOT),
             cluster_id: "simulated".to_owned(),
-            metrics: Rc::new(ShardMetrics::default()),
+            metrics: Arc::new(ShardMetrics::default()),
         })
     }
 

@@ -46,13 +46,13 @@ pub(super) struct Parts {
     pub(super) scope: FlushScope,
     pub(super) ring: Rc<Ring>,
     pub(super) blocking: Rc<Blocking>,
-    pub(super) memory_bytes: usize,
+    pub(super) arena: Rc<Arena>,
 }
 
 impl DirectFiles {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { dir, scope, ring, blocking, memory_bytes } = parts;
-        let (ledger, arena) = (Ledger::new(), Arena::new(memory_bytes));
+        let Parts { dir, scope, ring, blocking, arena } = parts;
+        let ledger = Ledger::new();
         DirectFiles {
             inner: Rc::new(Inner { dir, scope, ring, blocking, ledger, arena, zeros: OnceCell::new() }),
         }

@@ -7,6 +7,7 @@ use super::runs::Runs;
 use crate::base::limits::BLOCK_BYTES;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -28,6 +29,12 @@ impl Arena {
         let bytes = bytes.max(1).next_multiple_of(REGION_BYTES);
         let free = RefCell::new(Runs::new(bytes / BLOCK_BYTES));
         Rc::new(Arena { start: map(bytes), bytes, free, beyond: Cell::new(0) })
+    }
+
+    /// Where its mapping lies.
+    pub(in crate::rt) fn range(&self) -> Range<usize> {
+        let start = self.start.as_ptr() as usize;
+        start..start + self.bytes
     }
 
     /// Bytes in use.

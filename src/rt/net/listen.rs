@@ -136,17 +136,17 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
 fn welcome(world: &World, socket: OwnedFd, on_stream: &impl Fn(SocketStream)) {
     let net = world.net();
     if net.watches.len() >= net.bounds.connections {
-        net.counters.connections_refused.add(1);
+        net.metrics.connections_refused_total.add(1);
         return;
     }
     // Fails only on a connection that is over already, which its reader will notice.
     let _ = SockRef::from(&socket).set_tcp_nodelay(true);
-    net.counters.connections.add(1);
+    net.metrics.connections_accepted_total.add(1);
     on_stream(SocketStream::new(socket, std::rc::Rc::clone(net)));
 }
 
 fn refused(world: &World, error: &io::Error) {
-    let failures = world.net().counters.accept_failures.add(1);
+    let failures = world.net().metrics.accept_failures_total.add(1);
     if failures % 100 == 1 {
         tracing::warn!(shard = world.shard().0, failures, "can't accept connections: {error}");
     }

@@ -27,11 +27,14 @@ pub use stream::SocketStream;
 pub use writer::SocketWriter;
 
 use super::clock::Clock;
-use super::counters::Counters;
+use super::memory::Grounds;
 use super::ring::Ring;
+use super::start::Ready;
+use crate::metrics::RuntimeMetrics;
 use arrivals::Arrivals;
 use buffers::Buffers;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use watch::Watches;
 
@@ -55,20 +58,24 @@ pub(super) struct NetShard {
     clock: Clock,
     ring: Rc<Ring>,
     arrivals: Arrivals,
-    counters: Rc<Counters>,
+    metrics: Arc<RuntimeMetrics>,
+    grounds: Grounds,
     buffers: Buffers,
     watches: Watches,
     bounds: Bounds,
 }
 
 impl NetShard {
-    pub(super) fn new(clock: Clock, ring: Rc<Ring>, counters: Rc<Counters>, bounds: Bounds) -> Self {
+    /// The network of one shard, whose metrics these are.
+    pub(super) fn new(ready: &Ready, ring: Rc<Ring>, metrics: Arc<RuntimeMetrics>) -> Self {
+        let bounds = ready.net;
         let buffers = Buffers::new(bounds.receive_bytes);
         NetShard {
-            clock,
+            clock: ready.clock,
             ring,
             arrivals: Arrivals::default(),
-            counters,
+            metrics,
+            grounds: ready.grounds.clone(),
             buffers,
             watches: Watches::default(),
             bounds,
@@ -80,7 +87,7 @@ impl NetShard {
         self.buffers.sweep();
         self.buffers.budget().expire(now);
         let ended = self.watches.sweep(now, elapsed);
-        self.counters.timed_out.add(ended as u64);
+        self.metrics.connections_timed_out_total.add(ended as u64);
     }
 
     /// Connections on their way to this shard.

@@ -137,7 +137,7 @@ impl SocketReader {
         let prefix = self.ready.split();
         buffer.bytes.extend_from_slice(&prefix);
         self.ready = BytesMut::new();
-        self.socket.net().counters.received_copied_bytes.add(prefix.len() as u64);
+        self.socket.net().metrics.received_bytes_copied_total.add(prefix.len() as u64);
         self.own = Some((buffer, len));
         self.head_len = 0;
         Ok(())
@@ -147,7 +147,7 @@ impl SocketReader {
     fn unpin(&mut self) {
         if !self.ready.is_empty() && self.buffers().budget().has_line() {
             let moved = BytesMut::from(&self.ready[..]);
-            self.socket.net().counters.received_copied_bytes.add(moved.len() as u64);
+            self.socket.net().metrics.received_bytes_copied_total.add(moved.len() as u64);
             self.ready = moved;
         }
     }
@@ -166,7 +166,7 @@ impl SocketReader {
         if buffer.bytes.capacity() < len {
             let mut larger = self.buffers().take(len, full);
             larger.bytes.extend_from_slice(&buffer.bytes);
-            self.socket.net().counters.received_copied_bytes.add(buffer.bytes.len() as u64);
+            self.socket.net().metrics.received_bytes_copied_total.add(buffer.bytes.len() as u64);
             // Its share went with the larger one.
             buffer.charge = 0;
             self.buffers().abandon(buffer);
@@ -250,9 +250,9 @@ impl FrameReader for SocketReader {
                 Some(len) => self.begin_own(len).await?,
             }
         };
-        let counters = &self.socket.net().counters;
-        counters.frames.add(1);
-        counters.received_bytes.add(frame.len() as u64 + 4);
+        let metrics = &self.socket.net().metrics;
+        metrics.frames_received_total.add(1);
+        metrics.received_bytes_total.add(frame.len() as u64 + 4);
         Ok(frame)
     }
 }

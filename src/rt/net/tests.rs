@@ -6,8 +6,9 @@
 )]
 
 use super::Listeners;
+use crate::metrics::RuntimeSnapshot;
 use crate::rt::testing::Scratch;
-use crate::rt::{Mesh, RtConf, Stats, Stop, World, run};
+use crate::rt::{Mesh, RtConf, Stop, World, run};
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World as _};
 use bytes::Bytes;
 use std::io::{ErrorKind, Read, Write};
@@ -24,7 +25,7 @@ struct Server {
     address: SocketAddr,
     stop: Stop,
     ends: Receiver<NetError>,
-    stats: Receiver<Stats>,
+    stats: Receiver<RuntimeSnapshot>,
     thread: Option<JoinHandle<()>>,
     _scratch: Scratch,
 }
@@ -38,7 +39,7 @@ struct Task {
     idle: Duration,
     answer: Answer,
     ends: Sender<NetError>,
-    stats: Sender<Stats>,
+    stats: Sender<RuntimeSnapshot>,
 }
 
 fn echo(frame: Bytes) -> Vec<Bytes> {
@@ -91,7 +92,7 @@ impl Server {
     }
 
     /// Stops all shards and returns their stats.
-    fn end(mut self) -> Vec<Stats> {
+    fn end(mut self) -> Vec<RuntimeSnapshot> {
         self.stop.request();
         self.thread.take().unwrap().join().unwrap();
         self.stats.try_iter().collect()
@@ -186,9 +187,9 @@ fn frames_of_every_size_come_back_as_they_were() {
         thread.join().unwrap();
     }
     let stats = server.end();
-    assert_eq!(stats[0].frames, sizes.len() as u64);
-    assert_eq!(stats[0].received_bytes, sizes.iter().map(|&size| size as u64 + 4).sum::<u64>());
-    assert_eq!(stats[0].sent_bytes, stats[0].received_bytes);
+    assert_eq!(stats[0].frames_received_total, sizes.len() as u64);
+    assert_eq!(stats[0].received_bytes_total, sizes.iter().map(|&size| size as u64 + 4).sum::<u64>());
+    assert_eq!(stats[0].sent_bytes_total, stats[0].received_bytes_total);
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn pipelined_frames_keep_their_order_and_little_is_copied() {
         thread.join().unwrap();
     }
     let stats = server.end()[0];
-    assert!(stats.received_copied_bytes * 20 < stats.received_bytes, "{stats:?}");
+    assert!(stats.received_bytes_copied_total * 20 < stats.received_bytes_total, "{stats:?}");
 }
 
 #[test]
@@ -279,7 +280,7 @@ fn many_connections_that_send_one_byte_hold_next_to_nothing() {
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < COUNT * 6000, "{} bytes for each connection", grown / COUNT);
     let stats = server.end();
-    assert_eq!((stats[0].connections_open, stats[0].receive_bytes), (COUNT + 1, 0));
+    assert_eq!((stats[0].connections_open, stats[0].receive_bytes), (COUNT as u64 + 1, 0));
 }
 
 #[test]
@@ -302,7 +303,7 @@ fn idle_and_slow_connections_end() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(server.next_end(), NetError::TimedOut);
-    assert_eq!(server.end()[0].timed_out, 4);
+    assert_eq!(server.end()[0].connections_timed_out_total, 4);
 }
 
 #[test]
@@ -394,7 +395,7 @@ fn connections_above_the_bound_are_closed_at_once() {
     let mut next = server.connect();
     next.write_all(&frame(10, 1)).unwrap();
     assert_echoed(&mut next, &frame(10, 1));
-    assert_eq!(server.end()[0].connections_refused, 1);
+    assert_eq!(server.end()[0].connections_refused_total, 1);
 }
 
 #[test]
@@ -411,7 +412,10 @@ fn every_shard_accepts_and_a_taken_address_is_refused() {
     assert!(taken.to_string().contains("another process"), "{taken}");
     let stats = server.end();
     assert_eq!(stats.len(), 2);
-    assert!(stats.iter().all(|shard| shard.connections > 0), "64 connections all on one shard: {stats:?}");
+    assert!(
+        stats.iter().all(|shard| shard.connections_accepted_total > 0),
+        "64 connections all on one shard: {stats:?}"
+    );
 }
 
 #[test]

@@ -32,16 +32,23 @@ impl SocketWriter {
                 }
             }
         };
-        net.counters.sent_bytes.add(sent as u64);
+        net.metrics.sent_bytes_total.add(sent as u64);
         Ok(sent)
+    }
+
+    /// Lets go of what is sent, at once: a slow peer must not hold all of a large answer.
+    fn release(&self, piece: &mut Bytes) {
+        let (net, sent) = (self.socket.net(), std::mem::take(piece));
+        if net.grounds.hold(&sent) {
+            net.metrics.sent_shared_bytes_total.add(sent.len() as u64);
+        }
     }
 
     async fn send_all(&self, pieces: &mut [Bytes]) -> Result<(), NetError> {
         let (mut first, mut skip, mut turn) = (0, 0, 0);
         loop {
             while first < pieces.len() && pieces[first].len() == skip {
-                // What is sent is let go at once: a slow peer must not hold all of a large answer.
-                pieces[first] = Bytes::new();
+                self.release(&mut pieces[first]);
                 (first, skip) = (first + 1, 0);
             }
             if first == pieces.len() {
@@ -51,7 +58,7 @@ impl SocketWriter {
             turn += sent;
             while sent > 0 && sent >= pieces[first].len() - skip {
                 sent -= pieces[first].len() - skip;
-                pieces[first] = Bytes::new();
+                self.release(&mut pieces[first]);
                 (first, skip) = (first + 1, 0);
             }
             skip += sent;

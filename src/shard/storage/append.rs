@@ -19,8 +19,9 @@ pub struct Patch {
 }
 
 impl<F: Files> PartitionLog<F> {
-    /// Appends one whole batch. Its bytes are readable once a flush has written them.
-    pub fn append(&mut self, batch: &[u8], meta: &BatchMeta, patch: Patch, now_ms: i64) {
+    /// Appends one whole batch. Its bytes are readable once a flush has written them. Answers how many bytes it
+    /// copied.
+    pub fn append(&mut self, batch: &[u8], meta: &BatchMeta, patch: Patch, now_ms: i64) -> usize {
         assert_eq!(batch.len(), meta.bytes, "exactly one batch");
         self.roll_if_due(batch.len(), patch.base_offset, now_ms);
         let mut placed = *meta;
@@ -31,13 +32,13 @@ impl<F: Files> PartitionLog<F> {
             let mut rewritten = batch.to_vec();
             rewrite_stamp(&mut rewritten, stamp);
             placed.max_timestamp = stamp.max_timestamp;
-            self.place(&rewritten, &placed);
+            rewritten.len() + self.place(&rewritten, &placed)
         } else {
-            self.place(batch, &placed);
+            self.place(batch, &placed)
         }
     }
 
-    fn place(&mut self, batch: &[u8], placed: &BatchMeta) {
+    fn place(&mut self, batch: &[u8], placed: &BatchMeta) -> usize {
         let cache = self.cache.clone();
         let segment = self.segments.back_mut().expect("a log has an active segment");
         assert_eq!(segment.next, placed.base_offset, "batches follow each other");
@@ -45,13 +46,14 @@ impl<F: Files> PartitionLog<F> {
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch[..BATCH_HEADER_BYTES]);
         patch_offsets(&mut header, placed.base_offset, placed.leader_epoch);
-        segment.copy_in(&self.files, &cache, &header);
-        segment.copy_in(&self.files, &cache, &batch[BATCH_HEADER_BYTES..]);
+        let mut copied = segment.copy_in(&self.files, &cache, &header);
+        copied += segment.copy_in(&self.files, &cache, &batch[BATCH_HEADER_BYTES..]);
         segment.next = placed.last_offset() + 1;
         cache.appended(batch.len());
         self.unflushed += batch.len();
         self.undurable += batch.len() as u64;
         self.since_checkpoint += batch.len() as u64;
+        copied
     }
 
     /// Begins a new segment where the batch doesn't fit the active one, or that one is too old.

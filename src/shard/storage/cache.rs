@@ -36,6 +36,7 @@ struct Shared {
     cached: Cell<usize>,
     unwritten: Cell<usize>,
     evicted: Cell<u64>,
+    carried: Cell<usize>,
     queue: RefCell<VecDeque<Rc<Slot>>>,
 }
 
@@ -70,6 +71,16 @@ impl TailCache {
 
     pub(super) fn appended(&self, bytes: usize) {
         self.0.unwritten.set(self.0.unwritten.get() + bytes);
+    }
+
+    /// Notes bytes of a partial block that were copied to go out once more with what follows.
+    pub(super) fn carried(&self, bytes: usize) {
+        self.0.carried.set(self.0.carried.get() + bytes);
+    }
+
+    /// Bytes of partial blocks that were copied since this was last asked.
+    pub fn take_carried(&self) -> usize {
+        self.0.carried.take()
     }
 
     pub(super) fn written(&self, bytes: usize) {

@@ -153,19 +153,22 @@ impl<F: Files> Segment<F> {
         let whole = usize::try_from(block_floor(filled as u64)).expect("a chunk is small");
         // Copied, so that a chunk's memory isn't held for the sake of its last block.
         self.carry = Bytes::copy_from_slice(&bytes[whole..]);
+        cache.carried(self.carry.len());
         let wanted = if filled == capacity { capacity * 2 } else { len };
         self.chunk_bytes = wanted.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
         self.slots.borrow_mut().push(cache.insert(position, bytes, len), cache);
         self.pending.push(SealedChunk { position, sealed });
     }
 
-    /// Copies bytes to the segment's end, into as many chunks as it takes.
-    pub(super) fn copy_in(&mut self, files: &F, cache: &TailCache, mut bytes: &[u8]) {
+    /// Copies bytes to the segment's end, into as many chunks as it takes. Answers how many it copied.
+    pub(super) fn copy_in(&mut self, files: &F, cache: &TailCache, mut bytes: &[u8]) -> usize {
+        let mut copied = 0;
         while !bytes.is_empty() {
-            let mut chunk = self.open.take().unwrap_or_else(|| self.begin_chunk(files, bytes.len()));
+            let mut chunk = self.open.take().unwrap_or_else(|| self.begin_chunk(files, cache, bytes.len()));
             let (now, later) = bytes.split_at(bytes.len().min(chunk.capacity - chunk.filled));
             chunk.buf.bytes_mut()[chunk.filled..chunk.filled + now.len()].copy_from_slice(now);
             chunk.filled += now.len();
+            copied += now.len();
             self.end += now.len() as u64;
             bytes = later;
             let full = chunk.filled == chunk.capacity;
@@ -174,9 +177,10 @@ impl<F: Files> Segment<F> {
                 self.seal_open(cache);
             }
         }
+        copied
     }
 
-    fn begin_chunk(&self, files: &F, expected: usize) -> OpenChunk<F> {
+    fn begin_chunk(&self, files: &F, cache: &TailCache, expected: usize) -> OpenChunk<F> {
         let position = block_floor(self.end);
         let filled = self.carry.len();
         assert_eq!(position + filled as u64, self.end, "the carry ends where the segment does");
@@ -185,6 +189,7 @@ impl<F: Files> Segment<F> {
         let mut buf = files.alloc(capacity);
         if !planted(Mutant::LoseCarry) {
             buf.bytes_mut()[..filled].copy_from_slice(&self.carry);
+            cache.carried(filled);
         }
         OpenChunk { position, buf, capacity, filled }
     }

@@ -224,7 +224,7 @@ fn contents(batch: &[u8], meta: &BatchMeta) -> Result<Contents, BatchError> {
         in_place = record.offset_delta == next && next < i64::from(meta.count);
         next += 1;
         contents.keyless |= !record.has_key;
-        let timestamp = meta.base_timestamp.saturating_add(record.timestamp_delta);
+        let timestamp = meta.base_timestamp.wrapping_add(record.timestamp_delta);
         if timestamp != -1 {
             let (smallest, largest) = contents.timestamps.unwrap_or((timestamp, timestamp));
             contents.timestamps = Some((smallest.min(timestamp), largest.max(timestamp)));
@@ -258,7 +258,7 @@ pub fn faults(batch: &[u8], meta: &BatchMeta, demands: Demands) -> (usize, Vec<F
     let (mut count, mut list, mut index) = (0, Vec::new(), 0);
     // It was walked to its end when it was validated.
     let _ = skim(batch, meta, |record| {
-        let timestamp = meta.base_timestamp.saturating_add(record.timestamp_delta);
+        let timestamp = meta.base_timestamp.wrapping_add(record.timestamp_delta);
         let late = demands.within.is_some_and(|within| timestamp != -1 && !fits(timestamp, within));
         let keyless = demands.keyed && !record.has_key;
         if keyless || late {

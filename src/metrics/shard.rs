@@ -1,0 +1,60 @@
+//! What a shard counts of its clients and its logs.
+
+use super::counter::Counter;
+use super::table::{Metric, metric, table};
+use std::time::Duration;
+
+table! {
+    /// The metrics of one shard. All rise from 0 at start.
+    ShardMetrics, ShardSnapshot;
+    Counter connections_closed_total = "Connections that ended.";
+    Counter frames_oversize_total = "Connections ended because a frame's length was out of bounds.";
+    Counter frames_malformed_total = "Requests that could not be decoded.";
+    Counter requests_total = "Requests of any API.";
+    Counter produce_requests_total = "Produce requests.";
+    Counter produced_bytes_total = "Record bytes accepted from producers.";
+    Counter produced_bytes_copied_total = "Record bytes copied in user space between a received frame and the segment.";
+    Counter tail_bytes_copied_total = "Bytes of partial blocks copied from one write of a log to the next.";
+    Counter fetched_bytes_total = "Record bytes answered to fetches.";
+    Counter flushes_total = "Group commits.";
+    Counter flushed_partitions_total = "Partitions in group commits.";
+    Counter flush_micros_total = "Microseconds spent in group commits.";
+}
+
+impl ShardMetrics {
+    /// A connection ended; `oversize` if a frame's length was the reason.
+    pub fn connection_ended(&self, oversize: bool) {
+        self.connections_closed_total.add(1);
+        self.frames_oversize_total.add(u64::from(oversize));
+    }
+
+    /// A request could not be decoded.
+    pub fn malformed_frame(&self) {
+        self.frames_malformed_total.add(1);
+    }
+
+    /// A request arrived.
+    pub fn request(&self, api_key: i16) {
+        self.requests_total.add(1);
+        self.produce_requests_total.add(u64::from(api_key == 0));
+    }
+
+    /// A batch was appended: its bytes, and the bytes that were copied for it.
+    pub fn appended(&self, bytes: usize, copied: usize) {
+        self.produced_bytes_total.add(bytes as u64);
+        self.produced_bytes_copied_total.add(copied as u64);
+    }
+
+    /// A fetch was answered with this many bytes.
+    pub fn fetched(&self, bytes: usize) {
+        self.fetched_bytes_total.add(bytes as u64);
+    }
+
+    /// A group commit of this many partitions took this long; so many bytes of partial blocks were copied for it.
+    pub fn flushed(&self, partitions: usize, carried: usize, took: Duration) {
+        self.tail_bytes_copied_total.add(carried as u64);
+        self.flushes_total.add(1);
+        self.flushed_partitions_total.add(partitions as u64);
+        self.flush_micros_total.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+}

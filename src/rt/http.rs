@@ -1,0 +1,125 @@
+//! Pages for operators: HTTP/1.1 GET on a thread of its own, one request at a time, so that no shard is held up.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the thread and its socket belong to rt"
+)]
+
+use super::net::ListenError;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Bytes of a request's head. What scrapers and browsers send is far below.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a client may take to ask, and to take the answer: others wait meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Pause after a failed accept (no descriptors left): trying again at once would only burn the core.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// An answer: its media type and its body.
+pub struct Page {
+    /// As in the header `Content-Type`.
+    pub media_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+/// Serves pages until the process ends. `page` gets the path of each GET and answers `None` for "not found".
+///
+/// # Errors
+/// The address isn't ours, is in use, or needs rights.
+pub fn serve_pages(
+    address: SocketAddr,
+    page: impl Fn(&str) -> Option<Page> + Send + 'static,
+) -> Result<SocketAddr, ListenError> {
+    let failed = |error| ListenError { address, error };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let serve = move || {
+        for client in listener.incoming() {
+            match client {
+                // A client that breaks off, or takes too long, has nobody to blame but itself.
+                Ok(client) => drop(answer(client, &page)),
+                Err(_) => std::thread::sleep(PAUSE),
+            }
+        }
+    };
+    let _signals = super::stop::Signals::block();
+    std::thread::Builder::new().name("pages".to_owned()).spawn(serve).map_err(failed)?;
+    Ok(bound)
+}
+
+fn answer(mut client: TcpStream, page: &impl Fn(&str) -> Option<Page>) -> io::Result<()> {
+    client.set_write_timeout(Some(PATIENCE))?;
+    let head = read_head(&mut client)?;
+    let mut words = head.split(|byte| *byte == b' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let known = std::str::from_utf8(path).ok().and_then(page);
+    let (status, page) = match (method, known) {
+        (b"GET", Some(page)) => ("200 OK", page),
+        (b"GET", None) => ("404 Not Found", told("There is no such page.\n")),
+        _ => ("405 Method Not Allowed\r\nAllow: GET", told("Only GET is answered.\n")),
+    };
+    let (kind, length) = (page.media_type, page.body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    client.write_all(head.as_bytes())?;
+    client.write_all(page.body.as_bytes())
+}
+
+fn told(text: &str) -> Page {
+    Page { media_type: "text/plain; charset=utf-8", body: text.to_owned() }
+}
+
+/// Reads to the empty line. Requests with a body are refused by their method, so nothing behind it matters.
+fn read_head(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let (mut head, until) = (Vec::new(), Instant::now() + PATIENCE);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let left = until.saturating_duration_since(Instant::now());
+        if head.len() >= HEAD_BYTES_MAX || left.is_zero() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        client.set_read_timeout(Some(left))?;
+        let mut piece = [0; 1024];
+        let bytes = client.read(&mut piece)?;
+        if bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(&piece[..bytes]);
+    }
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(address: SocketAddr, request: &str) -> String {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer);
+        answer
+    }
+
+    #[test]
+    fn pages_are_found_by_path_and_others_told_so() {
+        let page = |path: &str| (path == "/numbers").then(|| told("42\n"));
+        let address = serve_pages("127.0.0.1:0".parse().unwrap(), page).unwrap();
+        let answer = ask(address, "GET /numbers?all HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n")
+                && answer.ends_with("Length: 3\r\nConnection: close\r\n\r\n42\n")
+        );
+        assert!(ask(address, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
+        assert!(ask(address, "POST /numbers HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
+        assert_eq!(ask(address, &"x".repeat(2 * HEAD_BYTES_MAX)), "", "no end of it");
+        assert!(ask(address, "GET /numbers HTTP/1.0\r\n\r\n").ends_with("42\n"), "it still serves");
+        assert!(serve_pages(address, page).is_err(), "the address is taken");
+    }
+}
