@@ -11,6 +11,7 @@ use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, Page, RtConf, World, serve_p
 use crate::seam::{FlushScope, World as _};
 use crate::shard::{Broker, Message, Setup, Shard};
 use std::cell::Cell;
+use std::io::IsTerminal;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -50,8 +51,11 @@ pub fn start(flags: &ConfigFlags) -> Result<(), Vec<String>> {
 
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| "info".into());
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     // A second subscriber in one process (tests) is refused; the first one stays.
     let _ = lines.try_init();
 }

@@ -21,14 +21,18 @@ use std::time::Duration;
 /// heap.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
-/// Submissions that a ring holds before it enters the kernel.
-const RING_DEPTH: usize = 256;
+/// Submissions that one of glommio's rings holds. Next to nothing happens in them (see `drive`), and their memory is
+/// charged to RLIMIT_MEMLOCK too.
+const RING_DEPTH: usize = 16;
 
 /// How often glommio looks at its own rings, in which nothing happens (see `drive`).
 const PREEMPT: Duration = Duration::from_millis(100);
 
 /// How often the starting thread looks for signals while the shards run.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(250);
+
+/// The same once the shards have been asked to stop: an operator waits.
+const ENDING_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a shard tells the starting thread.
 enum News {
@@ -188,7 +192,8 @@ fn all_ended(news: &Receiver<News>, signals: Option<&Signals>, conf: &RtConf) ->
         let next = match signals {
             None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(signals) => {
-                if signals.take(SIGNAL_PAUSE) {
+                let ending = conf.stop.requests() > 0;
+                if signals.take(if ending { ENDING_PAUSE } else { SIGNAL_PAUSE }) {
                     conf.stop.request();
                 }
                 news.recv_timeout(Duration::ZERO)

@@ -26,8 +26,16 @@ use std::path::{Path, PathBuf};
 /// What glommio asks for at least.
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
 
+/// Locked memory for each shard from which on its own ring is large: glommio's three rings and their registered memory
+/// take 250 KiB.
+const MEMLOCK_BYTES_ROOMY: u64 = 512 * 1024;
+
 /// Descriptors that a shard takes for itself, connections and files apart.
 const DESCRIPTORS_PER_SHARD: u64 = 16;
+
+/// What to do when rings don't fit.
+const NO_RING_MEMORY: &str = "there is no memory for io_uring's rings, which count as locked memory; raise the limit \
+    with `ulimit -l` or LimitMEMLOCK= (512 KiB for each shard suffice), or start fewer shards (`--shards`)";
 
 /// Why the runtime can't start.
 #[derive(Debug)]
@@ -97,6 +105,10 @@ impl fmt::Display for StartError {
                 "the limit of {limit} open files is too low: the shards alone need {needed}; \
                  raise it with `ulimit -n` or LimitNOFILE="
             ),
+            StartError::Ring(error) if error.raw_os_error() == Some(libc::ENOMEM) => {
+                f.write_str(NO_RING_MEMORY)
+            }
+            StartError::Shard(reason) if reason.contains("os error 12") => f.write_str(NO_RING_MEMORY),
             StartError::Ring(error) => write!(
                 f,
                 "io_uring can't be used: {error}; it needs Linux 5.11, kernel.io_uring_disabled = 0 and, \
@@ -119,6 +131,8 @@ pub(super) struct Ready {
     pub(super) file_memory_bytes: usize,
     pub(super) net: Bounds,
     pub(super) stop: Stop,
+    /// Whether there is locked memory for rings that rarely fill up.
+    pub(super) roomy_rings: bool,
     pub(super) metrics: Registry,
     pub(super) grounds: Grounds,
 }
@@ -149,6 +163,7 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
             connections: conf.connections_max,
         },
         stop: conf.stop.clone(),
+        roomy_rings: memlock / u64::from(conf.shards) >= MEMLOCK_BYTES_ROOMY,
         metrics: conf.metrics.clone().unwrap_or_else(|| Registry::new(conf.shards)),
         grounds: Grounds::new(conf.shards),
     })

@@ -59,7 +59,7 @@ impl World {
         bell: Arc<Bell>,
         exchange: Box<dyn Fn() -> bool>,
     ) -> Result<Self, StartError> {
-        let ring = Ring::new().map_err(StartError::Ring)?;
+        let ring = Ring::new(ready.roomy_rings).map_err(StartError::Ring)?;
         let blocking = Rc::new(Blocking::new(Arc::clone(&bell)));
         let metrics = Arc::clone(&ready.metrics.of(usize::from(shard.0)).runtime);
         let net = NetShard::new(ready, Rc::clone(&ring), Arc::clone(&metrics));
