@@ -74,6 +74,7 @@ impl<B: Broker> Shard<B> {
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
+            lookups: RefCell::default(),
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
             overflow: RefCell::default(),

@@ -77,6 +77,7 @@ struct Inner<B: Broker> {
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
+    lookups: RefCell<offsets::Lookups<FilesOf<B>>>,
     cache: storage::TailCache,
     coordinator: RefCell<Option<coordinator::Coordinator<FilesOf<B>>>>,
     /// Metadata changes that wait for their turn.

@@ -13,6 +13,7 @@ mod prepare;
 mod read;
 mod recover;
 mod retain;
+mod rope;
 mod segment;
 mod timestamp;
 
