@@ -71,6 +71,7 @@ impl<B: Broker> Shard<B> {
             view: RefCell::default(),
             origin: RefCell::default(),
             fetches: RefCell::default(),
+            sparing: RefCell::default(),
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
@@ -114,6 +115,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().tick_task());
         world.spawn(self.clone().prepare_task());
         world.spawn(self.clone().retention_task());
+        world.spawn(self.clone().shortage_task());
         world.spawn(self.clone().checkpoint_task());
         if self.this() == COORDINATOR {
             let coordinator = Coordinator::<super::FilesOf<B>>::load(self).await?;

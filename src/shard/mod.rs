@@ -12,6 +12,7 @@ mod coordinator;
 mod fetch;
 mod flush;
 mod inbox;
+mod journal;
 mod lifecycle;
 mod maintenance;
 mod message;
@@ -21,6 +22,8 @@ mod origin;
 mod owner;
 mod partition;
 mod reads;
+mod shortage;
+mod sparing;
 pub mod storage;
 mod view;
 
@@ -74,6 +77,8 @@ struct Inner<B: Broker> {
     view: RefCell<ClusterState>,
     origin: RefCell<origin::Pending>,
     fetches: RefCell<fetch::Fetches>,
+    /// Log lines that clients cause.
+    sparing: RefCell<sparing::Sparing>,
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
@@ -168,6 +173,11 @@ impl<B: Broker> Shard<B> {
 
     pub(super) fn produce_done(&self) -> &Notify {
         &self.0.produce_done
+    }
+
+    /// Whether a line that clients can cause may be logged; if so, how many were left out before it.
+    pub(super) fn spare(&self) -> Option<u64> {
+        self.0.sparing.borrow_mut().admit(self.world().mono())
     }
 
     /// Longest frame, and how long a connection may stay silent.
