@@ -59,7 +59,9 @@ impl<B: Broker> Shard<B> {
     #[must_use]
     pub fn new(setup: Setup<B>) -> Self {
         let Setup { world, mesh, conf, node, data_dir, cluster_id, metrics } = setup;
-        let cache_bytes = conf.memory.tail_cache_bytes / usize::from(mesh.shards()).max(1);
+        let shards = usize::from(mesh.shards()).max(1);
+        let (cache_bytes, answer_bytes) =
+            (conf.memory.tail_cache_bytes / shards, conf.memory.answer_bytes / shards);
         Shard(Rc::new(Inner {
             world,
             mesh,
@@ -71,6 +73,7 @@ impl<B: Broker> Shard<B> {
             view: RefCell::default(),
             origin: RefCell::default(),
             fetches: RefCell::default(),
+            answers: super::answers::Answers::new(answer_bytes),
             sparing: RefCell::default(),
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),

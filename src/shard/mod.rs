@@ -6,6 +6,7 @@
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
 
+mod answers;
 mod checkpoint;
 mod connection;
 mod coordinator;
@@ -77,6 +78,8 @@ struct Inner<B: Broker> {
     view: RefCell<ClusterState>,
     origin: RefCell<origin::Pending>,
     fetches: RefCell<fetch::Fetches>,
+    /// Memory of answers on their way to clients.
+    answers: answers::Answers,
     /// Log lines that clients cause.
     sparing: RefCell<sparing::Sparing>,
     sessions: RefCell<FetchSessions>,
