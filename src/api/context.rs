@@ -36,7 +36,7 @@ impl RequestHeader {
     /// # Errors
     /// The header is malformed.
     pub fn parse(frame: Bytes) -> Result<(Self, Reader), DecodeError> {
-        let mut reader = Reader::new(frame);
+        let mut reader = Reader::of_request(frame);
         let (api_key, version, correlation_id) = (reader.i16()?, reader.i16()?, reader.i32()?);
         let client_id = reader.nullable_string(false)?;
         if version >= flexible_from(api_key) {
@@ -127,7 +127,8 @@ impl Context<'_> {
             writer.no_tagged_fields();
         }
         match message.encode(&mut writer, version) {
-            Ok(()) => Plan::Respond(writer.into_frame()),
+            Ok(()) if writer.fits() => Plan::Respond(writer.into_frame()),
+            Ok(()) => Plan::Close("the answer is too large for the request's version"),
             Err(error) => {
                 tracing::error!(%error, "an answer can't be written in the request's version");
                 Plan::Close("the answer can't be written in the request's version")

@@ -3,13 +3,16 @@
 //! Rules: protocol rows 84 to 86. One cache per shard: a session is used by the connection that made it, so by one
 //! shard; on another shard it is unknown (error 70) and the client starts a new one.
 
-use crate::base::limits::FETCH_SESSIONS_PER_SHARD_MAX;
+use crate::base::limits::{FETCH_SESSION_BYTES_PER_SHARD_MAX, FETCH_SESSIONS_PER_SHARD_MAX};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
 use crate::wire::Str;
 use std::collections::BTreeMap;
 
 /// A session that wasn't used for this long may make room for another (Kafka: 2 minutes).
 const EVICTABLE_AFTER_MS: i64 = 120_000;
+
+/// About what a session takes for each partition that it remembers, its topic's name apart.
+const ENTRY_BYTES: usize = 220;
 
 /// A topic as the request names it: by id from version 13 on, by name before.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +64,8 @@ struct Session {
     by_id: bool,
     used_ms: i64,
     entries: BTreeMap<PartitionKey, Entry>,
+    /// Of its entries.
+    bytes: usize,
     turns: u64,
 }
 
@@ -94,6 +99,8 @@ pub struct Begun {
 #[derive(Debug, Default)]
 pub struct FetchSessions {
     sessions: BTreeMap<i32, Session>,
+    /// Of all sessions' entries.
+    bytes: usize,
 }
 
 /// 1, 2, … and after the largest number 1 again: 0 and -1 have meanings of their own.
@@ -110,7 +117,7 @@ impl FetchSessions {
         match ask.session_epoch {
             -1 | 0 => {
                 if ask.session_id != 0 {
-                    self.sessions.remove(&ask.session_id);
+                    self.remove(ask.session_id);
                 }
                 let session_id = if ask.session_epoch == 0 { self.create(&ask, now_ms, draw) } else { 0 };
                 Ok(Begun { session_id, full: true, wants: ask.wants })
@@ -120,21 +127,44 @@ impl FetchSessions {
     }
 
     fn create(&mut self, ask: &Ask, now_ms: i64, draw: &dyn Fn() -> u64) -> i32 {
-        if self.sessions.len() >= FETCH_SESSIONS_PER_SHARD_MAX && !self.evict(now_ms) {
-            return 0;
+        // Partitions that are named twice are counted twice here.
+        let wanted = ask.wants.iter().map(|(key, _)| entry_bytes(key)).sum::<usize>();
+        while self.is_full(wanted) {
+            if !self.evict(now_ms) {
+                return 0;
+            }
         }
         let mut id = 0;
         while id == 0 || self.sessions.contains_key(&id) {
             id = i32::try_from(draw() >> 33).unwrap_or(0);
         }
         let detached = |(key, want): &(PartitionKey, Want)| (detach(key), *want);
-        let mut session =
-            Session { epoch: 1, by_id: ask.by_id, used_ms: now_ms, entries: BTreeMap::new(), turns: 0 };
+        let mut session = Session {
+            epoch: 1,
+            by_id: ask.by_id,
+            used_ms: now_ms,
+            entries: BTreeMap::new(),
+            bytes: 0,
+            turns: 0,
+        };
         for (key, want) in ask.wants.iter().map(detached) {
             session.want(key, want);
         }
+        self.bytes += session.bytes;
         self.sessions.insert(id, session);
         id
+    }
+
+    /// Whether there is no room for another session of this size.
+    fn is_full(&self, wanted: usize) -> bool {
+        self.sessions.len() >= FETCH_SESSIONS_PER_SHARD_MAX
+            || self.bytes + wanted > FETCH_SESSION_BYTES_PER_SHARD_MAX
+    }
+
+    fn remove(&mut self, id: i32) -> bool {
+        let session = self.sessions.remove(&id);
+        self.bytes -= session.as_ref().map_or(0, |session| session.bytes);
+        session.is_some()
     }
 
     /// Makes room by dropping the session that was unused the longest, if it is unused for long enough.
@@ -142,9 +172,7 @@ impl FetchSessions {
         let oldest =
             self.sessions.iter().min_by_key(|(_, session)| session.used_ms).map(|(id, s)| (*id, s.used_ms));
         match oldest {
-            Some((id, used_ms)) if now_ms - used_ms >= EVICTABLE_AFTER_MS => {
-                self.sessions.remove(&id).is_some()
-            }
+            Some((id, used_ms)) if now_ms - used_ms >= EVICTABLE_AFTER_MS => self.remove(id),
             _ => false,
         }
     }
@@ -159,11 +187,18 @@ impl FetchSessions {
         }
         session.epoch = next_epoch(session.epoch);
         session.used_ms = now_ms;
+        self.bytes -= session.bytes;
         for key in &ask.forgotten {
-            session.entries.remove(key);
+            session.forget(key);
         }
         for (key, want) in ask.wants {
             session.want(detach(&key), want);
+        }
+        self.bytes += session.bytes;
+        if self.bytes > FETCH_SESSION_BYTES_PER_SHARD_MAX {
+            // It has outgrown what there is. The client begins anew, with a session if there is room for it then.
+            self.remove(ask.session_id);
+            return Err(ErrorCode::FetchSessionIdNotFound);
         }
         let mut wants: Vec<_> =
             session.entries.iter().map(|(key, e)| (e.turn, key.clone(), e.want)).collect();
@@ -202,13 +237,30 @@ impl FetchSessions {
 }
 
 impl Session {
+    fn forget(&mut self, key: &PartitionKey) {
+        if self.entries.remove(key).is_some() {
+            self.bytes -= entry_bytes(key);
+        }
+    }
+
     fn want(&mut self, key: PartitionKey, want: Want) {
         let turn = self.turns;
-        let entry = self.entries.entry(key).or_insert_with(|| Entry { want, told: None, turn });
+        let bytes = entry_bytes(&key);
+        let entry = self.entries.entry(key).or_insert_with(|| {
+            self.bytes += bytes;
+            Entry { want, told: None, turn }
+        });
         entry.want = want;
         if entry.turn == turn {
             self.turns += 1;
         }
+    }
+}
+
+fn entry_bytes((topic, _): &PartitionKey) -> usize {
+    match topic {
+        TopicKey::Id(_) => ENTRY_BYTES,
+        TopicKey::Name(name) => ENTRY_BYTES + name.len(),
     }
 }
 
@@ -295,6 +347,32 @@ mod tests {
         let order: Vec<_> =
             begin(&mut sessions, ask(7, 1, &[])).unwrap().wants.into_iter().map(|(key, _)| key).collect();
         assert_eq!(order, [key("b"), key("a")]);
+    }
+
+    #[test]
+    fn what_sessions_remember_is_bounded() {
+        let mut sessions = FetchSessions::default();
+        let counter = std::cell::Cell::new(0u64);
+        let draw = || {
+            counter.set(counter.get() + 1);
+            counter.get() << 33
+        };
+        let name = |nth: usize| (TopicKey::Name("x".repeat(60_000 + nth).as_str().into()), PartitionIndex(0));
+        let large = |id, epoch| Ask {
+            wants: (0..20).map(|nth| (name(nth + 20 * usize::try_from(epoch).unwrap()), want(0))).collect(),
+            ..ask(id, epoch, &[])
+        };
+        let mut made = 0;
+        while sessions.begin(large(0, 0), 0, &draw).unwrap().session_id != 0 {
+            made += 1;
+        }
+        assert_eq!(made, FETCH_SESSION_BYTES_PER_SHARD_MAX / (20 * 60_300), "then there is no room");
+        assert_ne!(sessions.begin(large(0, 0), EVICTABLE_AFTER_MS, &draw).unwrap().session_id, 0);
+        let grown = sessions.begin(large(2, 1), EVICTABLE_AFTER_MS, &draw);
+        assert_eq!(grown, Err(ErrorCode::FetchSessionIdNotFound), "one that outgrows it is dropped");
+        let forgotten = (0..20).map(name).collect();
+        sessions.begin(Ask { forgotten, ..ask(3, 1, &[]) }, 0, &draw).unwrap();
+        assert_ne!(sessions.begin(large(0, 0), 0, &draw).unwrap().session_id, 0, "what is forgotten is free");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! ListOffsets (key 2), versions 1 to 11: the offset for a timestamp, or for a special timestamp.
 //!
 //! -1 latest, -2 earliest, -3 (v7) largest timestamp, -4 (v8) earliest local, -5 (v9) latest tiered, -6 (v11)
-//! earliest pending upload. A special timestamp below its version is error 35 for that partition (row 94). No
-//! deviations.
+//! earliest pending upload. A special timestamp below its version is error 35 for that partition (row 94).
 
 use super::{Api, Context, Plan, resolve_name};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex};
@@ -37,14 +36,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         let twice = repeated(&topic.partitions);
+        let mut answered = BTreeSet::new();
         for asked in topic.partitions {
             let mut answer = unanswered(asked.partition_index);
             if twice.contains(&asked.partition_index) {
                 // Kafka answers a partition that is named twice once, with an error.
-                let answered = |(one, _): &(ListOffsetsPartitionResponse, _)| {
-                    one.partition_index == asked.partition_index
-                };
-                if !partitions.iter().any(answered) {
+                if answered.insert(asked.partition_index) {
                     answer.error_code = ErrorCode::InvalidRequest.code();
                     partitions.push((answer, None));
                 }

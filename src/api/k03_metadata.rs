@@ -5,6 +5,7 @@
 
 use super::admin::k19_create_topics::command;
 use super::{Api, Context, Plan};
+use crate::base::limits::AUTO_CREATED_PER_REQUEST_MAX;
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Command, NewTopic, Topic, check_topic_name, is_internal_topic};
 use crate::wire::generated::metadata_request::MetadataRequestTopic;
@@ -130,7 +131,8 @@ fn answer(
         return failed(ErrorCode::InvalidTopicException, Some(name));
     }
     let wanted = version < 4 || request.allow_auto_topic_creation;
-    if wanted && context.conf.topics.auto_create && !is_internal_topic(name) {
+    let room = create.len() < AUTO_CREATED_PER_REQUEST_MAX;
+    if wanted && room && context.conf.topics.auto_create && !is_internal_topic(name) {
         create.push(auto_create(context, name));
     }
     failed(ErrorCode::UnknownTopicOrPartition, Some(name))

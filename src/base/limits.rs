@@ -13,6 +13,20 @@ pub const STRING_BYTES_MAX: usize = i16::MAX as usize;
 /// Tagged fields in one structure; the schemas know fewer than 10, the rest is room for later versions.
 pub const TAGGED_FIELDS_MAX: usize = 1024;
 
+/// Bytes of memory that the elements of one request's arrays may take once decoded. Elements of a few bytes on the wire
+/// become structures of 30 to 100, and those answers of as many again: without a bound a frame of 100 MiB would take
+/// gigabytes. It is room for 50,000 partitions in one Fetch and 130,000 in one Produce.
+pub const DECODED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of one topic setting's value.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 4096;
+
+/// Records of the metadata that one request may lead to (Kafka: 10,000; `QuorumController.MAX_RECORDS_PER_USER_OP`).
+pub const RECORDS_PER_PROPOSAL_MAX: usize = 10_000;
+
+/// Topics that one Metadata request creates; a client that names more gets the others when it asks again.
+pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
+
 /// Shards in one process.
 pub const SHARDS_MAX: u16 = 256;
 
@@ -44,6 +58,17 @@ pub const DECOMPRESSED_BYTES_MAX: usize = FRAME_BYTES_MAX;
 /// Records that the answer to a refused batch names one by one; the client needs some, not a million.
 pub const RECORD_ERRORS_MAX: usize = 1000;
 
+/// Bytes that decompressing one batch takes at a time: zstd's window, which its author chooses and RFC 8878 asks every
+/// decoder to support up to here, or one snappy block, which can only be decompressed as a whole.
+pub const DECOMPRESS_MEMORY_MAX: usize = 8 * 1024 * 1024;
+
+/// The largest window that zstd data may ask for, as a power of two: what Kafka's clients use at their highest levels,
+/// and the most that other decoders take.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Look-ups of timestamps that one shard does at the same time: each may take `DECOMPRESS_MEMORY_MAX`.
+pub const LOOKUPS_AT_ONCE_MAX: usize = 2;
+
 /// Bytes of one segment header block, before the first batch.
 pub const SEGMENT_HEADER_BYTES: usize = BLOCK_BYTES;
 
@@ -55,6 +80,10 @@ pub const READ_BYTES_MAX: usize = 512 * 1024;
 
 /// Fetch sessions (KIP-227) kept by one shard (`max.incremental.fetch.session.cache.slots`).
 pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1000;
+
+/// Bytes that the fetch sessions of one shard may take: what they remember is what clients told them. It is room for
+/// 35,000 partitions; a client beyond gets no session, and its fetches name all partitions.
+pub const FETCH_SESSION_BYTES_PER_SHARD_MAX: usize = 8 * 1024 * 1024;
 
 /// Members of one group, and ids of members to come that it has handed out (`group.max.size` may lower it).
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
@@ -81,5 +110,8 @@ const _: () = assert!(CHUNK_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(SEGMENT_HEADER_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(BATCH_HEADER_BYTES < BLOCK_BYTES);
 const _: () = assert!(FRAME_BYTES_MAX < i32::MAX as usize);
+const _: () =
+    assert!(DECOMPRESS_MEMORY_MAX.is_power_of_two() && DECOMPRESS_MEMORY_MAX <= DECOMPRESSED_BYTES_MAX);
 const _: () = assert!(STRING_BYTES_MAX <= i16::MAX as usize);
 const _: () = assert!(TOPIC_NAME_MAX <= STRING_BYTES_MAX);
+const _: () = assert!(CONFIG_VALUE_BYTES_MAX <= STRING_BYTES_MAX);

@@ -7,9 +7,10 @@ use crate::api::NodeInfo;
 use crate::base::ShardId;
 use crate::conf::{BrokerConf, FlushScopeChoice};
 use crate::metrics::{CONTENT_TYPE, Registry};
-use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, Page, RtConf, World, serve_pages};
+use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, Page, RtConf, Stop, World, serve_pages};
 use crate::seam::{FlushScope, World as _};
 use crate::shard::{Broker, Message, Setup, Shard};
+use futures_lite::future::or;
 use std::cell::Cell;
 use std::io::IsTerminal;
 use std::net::ToSocketAddrs;
@@ -37,6 +38,18 @@ struct Plan {
     listeners: Listeners,
     metrics: Registry,
     was_clean: bool,
+    /// Ends all shards.
+    stop: Stop,
+}
+
+/// How a shard ended.
+enum End {
+    /// Everything is written.
+    Clean,
+    /// Something isn't: the next start has to look.
+    Unclean,
+    /// It was asked to stop before it had started.
+    Early,
 }
 
 /// Starts a broker and runs it until it is asked to stop.
@@ -76,6 +89,8 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     rt.metrics = Some(metrics.clone());
     let memory = conf.memory.append_bytes + conf.memory.tail_cache_bytes;
     rt.file_memory_bytes = memory / usize::from(shards) + FILE_MEMORY_BYTES;
+    // The runtime sees only what is being sent; requests wait when all answers reach their bound.
+    rt.send_bytes_max = conf.memory.answer_bytes / usize::from(shards) / 4;
     rt.signals = true;
     rt.flush_scope = match conf.flush_scope {
         FlushScopeChoice::Auto => None,
@@ -90,6 +105,7 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         cluster_id: data_dir.identity.cluster_id.clone(),
         was_clean: data_dir.was_clean || data_dir.is_new,
         listeners,
+        stop: rt.stop.clone(),
         metrics,
         conf,
     });
@@ -98,16 +114,16 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         move |shard, world, mesh| run_shard(plan.clone(), shard, world, mesh)
     };
     let ends = crate::rt::run(&rt, shard_main).map_err(|error| error.to_string())?;
-    let mut clean = true;
-    for end in ends {
-        clean &= end?;
+    let ends = ends.into_iter().collect::<Result<Vec<End>, String>>()?;
+    if ends.iter().all(|end| matches!(end, End::Clean)) {
+        let marked = data_dir.mark_clean();
+        marked.map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
+        say("stopped; everything is written");
+    } else if ends.iter().any(|end| matches!(end, End::Early)) {
+        say("stopped before it had started");
+    } else {
+        say("stopped; the next start scans the logs");
     }
-    if clean {
-        data_dir
-            .mark_clean()
-            .map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
-    }
-    say(if clean { "stopped; everything is written" } else { "stopped; the next start scans the logs" });
     Ok(())
 }
 
@@ -151,13 +167,19 @@ fn resolve(key: &str, address: &str) -> Result<std::net::SocketAddr, String> {
     found.next().ok_or_else(|| format!("{key} = {address}: no such address"))
 }
 
-/// A shard's whole life. True if everything was written at its end.
-async fn run_shard(plan: Arc<Plan>, id: ShardId, world: World, mesh: Mesh<Message>) -> Result<bool, String> {
-    let conf = &plan.conf;
-    let (host, mut port) = conf.advertised();
-    if port == 0 {
-        port = plan.listeners.local_addr().port();
+/// A shard's whole life. If it fails, the others end as well: they would wait for it.
+async fn run_shard(plan: Arc<Plan>, id: ShardId, world: World, mesh: Mesh<Message>) -> Result<End, String> {
+    let shard = make_shard(&plan, id, &world, mesh);
+    let end = serve(&plan, id, &world, shard).await;
+    if end.is_err() {
+        plan.stop.request();
     }
+    end
+}
+
+fn make_shard(plan: &Plan, id: ShardId, world: &World, mesh: Mesh<Message>) -> Shard<Machine> {
+    let conf = &plan.conf;
+    let (host, port) = advertised(plan);
     let node = NodeInfo {
         id: conf.node_id,
         host: host.into(),
@@ -166,7 +188,7 @@ async fn run_shard(plan: Arc<Plan>, id: ShardId, world: World, mesh: Mesh<Messag
         log_dir: conf.data_dir.as_str().into(),
         space: Cell::new((-1, -1)),
     };
-    let shard: Shard<Machine> = Shard::new(Setup {
+    Shard::new(Setup {
         world: world.clone(),
         mesh,
         conf: Rc::new(conf.clone()),
@@ -174,24 +196,57 @@ async fn run_shard(plan: Arc<Plan>, id: ShardId, world: World, mesh: Mesh<Messag
         data_dir: plan.data_dir.clone(),
         cluster_id: plan.cluster_id.clone(),
         metrics: plan.metrics.of(usize::from(id.0)).shard.clone(),
-    });
+    })
+}
+
+/// HOST and PORT that clients are told; a port that was left to the system is known by now.
+fn advertised(plan: &Plan) -> (&str, u16) {
+    let (host, port) = plan.conf.advertised();
+    (host, if port == 0 { plan.listeners.local_addr().port() } else { port })
+}
+
+async fn serve(plan: &Arc<Plan>, id: ShardId, world: &World, shard: Shard<Machine>) -> Result<End, String> {
     shard.start().await?;
-    shard.ready().await;
-    if id == ShardId(0) {
-        announce(&plan, (host, port));
+    let ready = async {
+        shard.ready().await;
+        true
+    };
+    let stopped = async {
+        world.stopping().await;
+        false
+    };
+    if !or(ready, stopped).await {
+        return Ok(End::Early);
     }
-    let accepting = {
-        let (plan, world, shard) = (plan.clone(), world.clone(), shard.clone());
-        async move {
-            let serve = |stream| world.spawn(shard.clone().serve(stream));
-            if let Err(error) = plan.listeners.serve(&world, serve).await {
-                tracing::error!(%error, "this shard accepts no clients");
-            }
+    let refusal = Rc::new(Cell::new(None));
+    world.spawn(accept(plan.clone(), id, world.clone(), shard.clone(), refusal.clone()));
+    world.stopping().await;
+    let clean = shard.close(plan.conf.drain_timeout).await;
+    match refusal.take() {
+        Some(refusal) => Err(refusal),
+        None if clean => Ok(End::Clean),
+        None => Ok(End::Unclean),
+    }
+}
+
+/// Accepts clients until the shard ends; where the address can't be listened on, nobody needs the broker.
+async fn accept(
+    plan: Arc<Plan>,
+    id: ShardId,
+    world: World,
+    shard: Shard<Machine>,
+    refusal: Rc<Cell<Option<String>>>,
+) {
+    let on_open = || {
+        if id == ShardId(0) {
+            announce(&plan, advertised(&plan));
         }
     };
-    world.spawn(accepting);
-    world.stopping().await;
-    Ok(shard.close(conf.drain_timeout).await)
+    let on_stream = |stream| world.spawn(shard.clone().serve(stream));
+    if let Err(error) = plan.listeners.serve(&world, on_open, on_stream).await {
+        refusal.set(Some(error.to_string()));
+        plan.stop.request();
+    }
 }
 
 fn announce(plan: &Plan, (host, port): (&str, u16)) {

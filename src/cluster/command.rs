@@ -97,6 +97,15 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// Refused because its request would take more than `limits::RECORDS_PER_PROPOSAL_MAX` records; Kafka's words.
+    #[must_use]
+    pub fn excessive() -> Self {
+        let why = "Unable to perform excessively large batch operation.";
+        Outcome::Refused((ErrorCode::PolicyViolation, why.to_owned()))
+    }
+}
+
 fn refuse<T>(code: ErrorCode, why: impl Into<String>) -> Result<T, Refusal> {
     Err((code, why.into()))
 }
@@ -165,9 +174,8 @@ fn create(
     if state.topic(&new.name).is_some() {
         return refuse(ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", new.name));
     }
-    let key = collision_key(&new.name);
-    if let Some(other) = state.topics().find(|topic| collision_key(&topic.name) == key) {
-        let why = format!("Topic '{}' collides with existing topic: {}", new.name, other.name);
+    if let Some(other) = collision_key(&new.name).and_then(|key| state.collisions.get(&key)) {
+        let why = format!("Topic '{}' collides with existing topic: {other}", new.name);
         return refuse(ErrorCode::InvalidTopicException, why);
     }
     let replicas = if new.assignment.is_empty() {

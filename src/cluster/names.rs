@@ -36,10 +36,11 @@ pub fn is_internal_topic(name: &str) -> bool {
     matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
 }
 
-/// Names that differ in '.' and '_' only would share a metric's name, so the second is refused.
+/// Names that differ in '.' and '_' only would share a metric's name, so the second is refused. `None` for a name that
+/// has neither and so collides with none but itself.
 #[must_use]
-pub(super) fn collision_key(name: &str) -> String {
-    name.replace('.', "_")
+pub(super) fn collision_key(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }
 
 #[cfg(test)]

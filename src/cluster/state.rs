@@ -1,5 +1,6 @@
 //! The metadata itself.
 
+use super::names::collision_key;
 use super::record::Record;
 use crate::base::{LeaderEpoch, NodeId, TopicId};
 use crate::wire::{DecodeError, Reader, Str, Writer};
@@ -50,6 +51,8 @@ pub struct ClusterState {
     pub(super) brokers: BTreeMap<NodeId, BrokerEntry>,
     pub(super) topics: BTreeMap<Str, Topic>,
     pub(super) names: BTreeMap<TopicId, Str>,
+    /// Names by their collision key.
+    pub(super) collisions: BTreeMap<String, Str>,
     pub(super) broker_configs: BTreeMap<String, String>,
     pub(super) node_configs: BTreeMap<NodeId, BTreeMap<String, String>>,
     pub(super) next_producer_id: i64,
@@ -122,6 +125,9 @@ impl ClusterState {
                 let topic =
                     Topic { name: name.clone(), id: *id, configs: configs.clone(), partitions: Vec::new() };
                 self.names.insert(*id, name.clone());
+                if let Some(key) = collision_key(name) {
+                    self.collisions.insert(key, name.clone());
+                }
                 self.topics.insert(name.clone(), topic);
             }
             Record::Partition { topic, entry } => {
@@ -141,6 +147,9 @@ impl ClusterState {
             Record::RemoveTopic { topic } => {
                 let name = self.names.remove(topic).expect("a record names a topic that is there");
                 self.topics.remove(&name);
+                if let Some(key) = collision_key(&name) {
+                    self.collisions.remove(&key);
+                }
             }
             Record::ProducerIds { next } => {
                 assert!(*next >= self.next_producer_id, "producer ids are never handed out twice");

@@ -65,6 +65,8 @@ pub struct LogSettings {
 pub struct MemorySettings {
     /// Appended bytes that aren't flushed yet.
     pub append_bytes: usize,
+    /// Answers that clients haven't taken yet.
+    pub answer_bytes: usize,
     /// Written bytes kept for readers.
     pub tail_cache_bytes: usize,
 }
@@ -174,9 +176,11 @@ impl BrokerConf {
     }
 }
 
-/// A quarter of the machine by default: an eighth of it for appends that wait for their flush, the rest for readers.
+/// A quarter of the machine by default: an eighth of it for appends that wait for their flush, as much for answers that
+/// clients haven't taken, the rest for readers.
 fn memory(configured: usize, ram_bytes: u64) -> MemorySettings {
     let total =
         if configured == 0 { usize::try_from(ram_bytes / 4).unwrap_or(usize::MAX) } else { configured };
-    MemorySettings { append_bytes: (total / 8).clamp(16 << 20, 1 << 30), tail_cache_bytes: total - total / 8 }
+    let part = (total / 8).clamp(16 << 20, 1 << 30);
+    MemorySettings { append_bytes: part, answer_bytes: part, tail_cache_bytes: total - total / 4 }
 }

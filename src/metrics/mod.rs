@@ -16,5 +16,5 @@ mod table;
 pub use counter::{Counter, Gauge};
 pub use export::{CONTENT_TYPE, Registry, ShardTables};
 pub use runtime::{RuntimeMetrics, RuntimeSnapshot};
-pub use shard::{ShardMetrics, ShardSnapshot};
+pub use shard::{Refusal, ShardMetrics, ShardSnapshot};
 pub use table::{Kind, Metric};

@@ -20,6 +20,7 @@ table! {
     Counter ticks_total = "Ticks: looks at timeouts, lent memory and stop requests.";
     Gauge connections_open = "Open connections.";
     Gauge receive_bytes = "Bytes that incomplete and unread frames hold of the receive budget.";
+    Gauge unsent_bytes = "Bytes of answers that wait to be taken by peers.";
     Gauge lent_bytes = "Bytes of file memory that readers hold, of this shard or others.";
     Gauge file_memory_bytes = "Bytes of the shard's memory for files that are in use.";
 }

@@ -9,7 +9,11 @@ table! {
     ShardMetrics, ShardSnapshot;
     Counter connections_closed_total = "Connections that ended.";
     Counter frames_oversize_total = "Connections ended because a frame's length was out of bounds.";
-    Counter frames_malformed_total = "Requests that could not be decoded.";
+    Counter frames_malformed_total = "Connections ended because a request could not be decoded.";
+    Counter requests_refused_total = "Connections ended because a request can't be answered.";
+    Counter connections_slow_total = "Connections ended because they were idle or too slow.";
+    Counter connections_starved_total = "Connections ended because there was no receive memory.";
+    Counter connections_unread_total = "Connections ended because their answers weren't taken.";
     Counter requests_total = "Requests of any API.";
     Counter produce_requests_total = "Produce requests.";
     Counter produced_bytes_total = "Record bytes accepted from producers.";
@@ -21,16 +25,40 @@ table! {
     Counter flush_micros_total = "Microseconds spent in group commits.";
 }
 
+/// Why the broker ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A frame's length is out of bounds.
+    Oversize,
+    /// A request can't be decoded.
+    Malformed,
+    /// A request can't be answered: an unknown API or version, a failed acks=0.
+    Request,
+    /// It is idle, or sends too slowly.
+    Slow,
+    /// There is no receive memory for it.
+    Starved,
+    /// It doesn't take its answers.
+    Unread,
+}
+
 impl ShardMetrics {
-    /// A connection ended; `oversize` if a frame's length was the reason.
-    pub fn connection_ended(&self, oversize: bool) {
+    /// A connection ended, whoever ended it.
+    pub fn connection_ended(&self) {
         self.connections_closed_total.add(1);
-        self.frames_oversize_total.add(u64::from(oversize));
     }
 
-    /// A request could not be decoded.
-    pub fn malformed_frame(&self) {
-        self.frames_malformed_total.add(1);
+    /// The broker ends a connection for this reason.
+    pub fn refused(&self, refusal: Refusal) {
+        let counter = match refusal {
+            Refusal::Oversize => &self.frames_oversize_total,
+            Refusal::Malformed => &self.frames_malformed_total,
+            Refusal::Request => &self.requests_refused_total,
+            Refusal::Slow => &self.connections_slow_total,
+            Refusal::Starved => &self.connections_starved_total,
+            Refusal::Unread => &self.connections_unread_total,
+        };
+        counter.add(1);
     }
 
     /// A request arrived.

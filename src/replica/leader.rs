@@ -78,6 +78,8 @@ pub enum Event {
         /// The first offset to keep.
         offset: Offset,
     },
+    /// What was appended can't be written for now; it will be, or the process ends.
+    Short,
     /// Time passed.
     Tick {
         /// Wall clock.
@@ -203,6 +205,11 @@ impl Leader {
                 assert!(offset <= self.high_watermark, "only what consumers may see can be deleted");
                 self.log_start = self.log_start.max(offset);
                 self.epochs.truncate_start(self.log_start);
+            }
+            Event::Short => {
+                let why = "no room on the broker's disk for now; the record may still become durable";
+                let refused = self.refused(Refusal::of(ErrorCode::KafkaStorageError, why));
+                out.replies.extend(self.waiting.drain(..).map(|waiting| (waiting.waiter, refused.clone())));
             }
             Event::Tick { now_ms } => self.tick(now_ms, out),
         }

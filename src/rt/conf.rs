@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Default of the receive budget: two frames of the largest size and room for others.
 pub const RECEIVE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Default of the bytes that may wait to be taken before memory counts as short.
+pub const SEND_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Default of the memory for files.
 pub const FILE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
@@ -39,6 +42,10 @@ pub struct RtConf {
     pub slow_frame_max: Duration,
     /// How long a peer may take nothing of what is sent to it.
     pub send_stall_max: Duration,
+    /// Bytes of one shard that wait to be taken by peers. Beyond, memory is short: see `send_pressed_max`.
+    pub send_bytes_max: usize,
+    /// How long a peer may take less than its due of what is sent to it while memory is short.
+    pub send_pressed_max: Duration,
     /// Connections of one shard.
     pub connections_max: usize,
     /// Whether SIGTERM and SIGINT ask the shards to stop.
@@ -64,6 +71,8 @@ impl RtConf {
             receive_wait_max: Duration::from_secs(10),
             slow_frame_max: Duration::from_secs(30),
             send_stall_max: Duration::from_secs(60),
+            send_bytes_max: SEND_BYTES_MAX,
+            send_pressed_max: Duration::from_secs(1),
             connections_max: CONNECTIONS_PER_SHARD_MAX,
             signals: false,
             stop: Stop::default(),

@@ -45,7 +45,7 @@ mod testing;
 mod timers;
 mod world;
 
-pub use conf::{FILE_MEMORY_BYTES, RECEIVE_BYTES_MAX, RtConf};
+pub use conf::{FILE_MEMORY_BYTES, RECEIVE_BYTES_MAX, RtConf, SEND_BYTES_MAX};
 pub use dir_lock::DirLock;
 pub use files::{DirectBuf, DirectFile, DirectFiles, SealedDirectBuf};
 pub use http::{Page, serve_pages};

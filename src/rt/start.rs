@@ -160,6 +160,8 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
             receive_wait: conf.receive_wait_max,
             slow_frame: conf.slow_frame_max,
             send_stall: conf.send_stall_max,
+            send_bytes: conf.send_bytes_max,
+            send_pressed: conf.send_pressed_max,
             connections: conf.connections_max,
         },
         stop: conf.stop.clone(),
@@ -180,6 +182,11 @@ pub(super) fn processors() -> Vec<usize> {
     let count = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
     // SAFETY: `processor` is below CPU_SETSIZE.
     (0..count).filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect()
+}
+
+/// Open files that this process may have.
+pub(super) fn descriptors() -> u64 {
+    raise_limit(libc::RLIMIT_NOFILE)
 }
 
 /// Raises a soft limit to the hard one and returns what holds then.

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 pub enum IoError {
     /// No such file or directory.
     NotFound(PathBuf),
-    /// The file system is full.
+    /// The file system is full. Nothing that was written before is lost.
     NoSpace(PathBuf),
+    /// The process, or the machine, has no descriptors left.
+    NoDescriptors(PathBuf),
     /// Anything else: what was tried, on which path, the operating system's error number.
     Failed {
         /// Verb, for the log line.
@@ -29,11 +31,22 @@ pub enum IoError {
     },
 }
 
+impl IoError {
+    /// Whether something that may come back is short: the operation did nothing, or part of what it can do again.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, IoError::NoSpace(_) | IoError::NoDescriptors(_))
+    }
+}
+
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             IoError::NotFound(path) => write!(f, "{} does not exist", path.display()),
-            IoError::NoSpace(path) => write!(f, "no space left for {}", path.display()),
+            IoError::NoSpace(path) => write!(f, "no space left on the file system for {}", path.display()),
+            IoError::NoDescriptors(path) => {
+                write!(f, "no descriptors left for {}; raise `ulimit -n` or LimitNOFILE=", path.display())
+            }
             IoError::Failed { operation, path, code } => {
                 write!(
                     f,

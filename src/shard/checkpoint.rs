@@ -51,6 +51,10 @@ impl<B: Broker> Shard<B> {
         match outcome {
             Ok(()) => {}
             Err(error @ StorageError::Io(IoError::Failed { .. })) => self.fail_log_dir(&error),
+            // The next turn tries again, so that whoever deletes the partition needn't wait until there is room.
+            Err(error) if !self.is_draining() && self.wait_for_room("a checkpoint", &error).await => {
+                self.owner().borrow_mut().checkpoints_due.insert(key);
+            }
             Err(error) => {
                 tracing::warn!(partition = %key, %error, "could not write a checkpoint; trying again later")
             }

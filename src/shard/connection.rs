@@ -4,10 +4,12 @@
 //! ones before it are answered and is answered before the next one starts, as in Kafka, where a connection's requests
 //! are handled one after the other (row 7).
 
+use super::answers::Answers;
 use super::notify::Notify;
 use super::{Broker, Shard};
 use crate::api::RequestHeader;
 use crate::base::limits::PIPELINE_MAX;
+use crate::metrics::Refusal;
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -29,13 +31,27 @@ enum Slot {
     Silent,
 }
 
+impl Slot {
+    fn bytes(&self) -> usize {
+        match self {
+            Slot::Ready(pieces) => pieces.iter().map(Bytes::len).sum(),
+            Slot::Pending | Slot::Silent => 0,
+        }
+    }
+}
+
 /// The shared state of a connection's two tasks and of the requests in flight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     slots: RefCell<VecDeque<Slot>>,
     /// Number of the first slot in `slots`.
     first: Cell<u64>,
     closing: Cell<bool>,
+    /// Why it ends was told.
+    told: Cell<bool>,
+    /// Bytes of answers that its client hasn't taken, of the shard's budget for them.
+    unsent: Cell<usize>,
+    answers: Answers,
     /// Set when a slot was answered or the connection closes.
     changed: Notify,
     /// The peer, for log lines.
@@ -52,8 +68,27 @@ pub(crate) struct Ticket {
 }
 
 impl Connection {
-    fn new(peer: String) -> Rc<Self> {
-        Rc::new(Connection { peer, ..Connection::default() })
+    fn new(peer: String, answers: Answers) -> Rc<Self> {
+        Rc::new(Connection {
+            slots: RefCell::default(),
+            first: Cell::new(0),
+            closing: Cell::new(false),
+            told: Cell::new(false),
+            unsent: Cell::new(0),
+            answers,
+            changed: Notify::default(),
+            peer,
+        })
+    }
+
+    fn hold(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get() + bytes);
+        self.answers.take(bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get() - bytes);
+        self.answers.give(bytes);
     }
 
     fn ticket(self: &Rc<Self>, header: RequestHeader) -> Ticket {
@@ -67,34 +102,44 @@ impl Connection {
         self.slots.borrow().len()
     }
 
-    /// Moves answers that are next in order to `pieces`; true if there was any.
-    fn take_ready(&self, pieces: &mut Vec<Bytes>) -> bool {
+    /// Moves answers that are next in order to `pieces`, and says how many bytes; `None` if there was none.
+    fn take_ready(&self, pieces: &mut Vec<Bytes>) -> Option<usize> {
         let mut slots = self.slots.borrow_mut();
         let (mut bytes, mut any) = (0, false);
         while bytes < SEND_BYTES {
             match slots.front_mut() {
-                Some(Slot::Ready(answer)) => {
-                    bytes += answer.iter().map(Bytes::len).sum::<usize>();
-                    pieces.append(answer);
-                }
-                Some(Slot::Silent) => {}
-                Some(Slot::Pending) | None => break,
+                None | Some(Slot::Pending) => break,
+                Some(slot) => bytes += slot.bytes(),
             }
-            slots.pop_front();
+            if let Some(Slot::Ready(mut answer)) = slots.pop_front() {
+                pieces.append(&mut answer);
+            }
             self.first.set(self.first.get() + 1);
             any = true;
         }
-        any
+        any.then_some(bytes)
     }
 
     /// Ends the connection; answers not yet sent are dropped.
     pub(crate) fn close(&self) {
         self.closing.set(true);
+        let mut dropped = 0;
+        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| matches!(slot, Slot::Ready(_))) {
+            dropped += slot.bytes();
+            *slot = Slot::Silent;
+        }
+        self.release(dropped);
         self.changed.notify();
     }
 
     fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.answers.give(self.unsent.get());
     }
 }
 
@@ -109,40 +154,63 @@ impl Ticket {
         self.settle(Slot::Silent);
     }
 
-    /// Ends the connection, with one log line that says why.
-    pub(crate) fn close(&self, reason: &str) {
-        let (peer, key, version) = (&self.connection.peer, self.header.api_key, self.header.version);
-        tracing::info!(%peer, key, version, reason, "closing a connection");
-        self.connection.close();
-    }
-
     fn settle(&self, outcome: Slot) {
-        let first = self.connection.first.get();
+        let connection = &self.connection;
+        let first = connection.first.get();
         let index = self.number.checked_sub(first).and_then(|index| usize::try_from(index).ok());
-        if let Some(slot) =
-            index.and_then(|index| self.connection.slots.borrow_mut().get_mut(index).map(std::mem::take))
-        {
-            assert!(matches!(slot, Slot::Pending), "a request is answered once");
-            if let Some(index) = index {
-                self.connection.slots.borrow_mut()[index] = outcome;
-            }
+        let outcome = if connection.is_closing() { Slot::Silent } else { outcome };
+        let bytes = outcome.bytes();
+        let settled = index.is_some_and(|index| {
+            let mut slots = connection.slots.borrow_mut();
+            let Some(slot) = slots.get_mut(index) else { return false };
+            let before = std::mem::replace(slot, outcome);
+            assert!(matches!(before, Slot::Pending | Slot::Silent), "a request is answered once");
+            true
+        });
+        if settled {
+            connection.hold(bytes);
         }
-        self.connection.changed.notify();
+        connection.changed.notify();
     }
 }
 
 impl<B: Broker> Shard<B> {
     /// Serves one connection until either side ends it.
     pub async fn serve(self, stream: <B::World as World>::Stream) {
-        let connection = Connection::new(stream.peer());
+        let connection = Connection::new(stream.peer(), self.0.answers.clone());
         let (reader, writer) = stream.split();
-        self.world().spawn(send_answers(connection.clone(), writer));
+        self.world().spawn(self.clone().send_answers(connection.clone(), writer));
         let end = self.receive_requests(&connection, reader).await;
-        self.metrics().connection_ended(matches!(end, Some(NetError::FrameLength(_))));
-        if let Some(error) = end.filter(|error| *error != NetError::Closed) {
-            tracing::info!(peer = %connection.peer, reason = %error, "closing a connection");
+        self.metrics().connection_ended();
+        if let Some(error) = end {
+            let refusal = match error {
+                NetError::Closed => None,
+                NetError::FrameLength(_) => Some(Refusal::Oversize),
+                NetError::TimedOut => Some(Refusal::Slow),
+                NetError::Budget => Some(Refusal::Starved),
+            };
+            refusal.into_iter().for_each(|refusal| self.tell_end(&connection, refusal, &error.to_string()));
         }
         connection.close();
+    }
+
+    /// Ends the connection of a request, and tells why.
+    pub(super) fn refuse(&self, ticket: &Ticket, refusal: Refusal, reason: &str) {
+        let RequestHeader { api_key, version, .. } = *ticket.header;
+        let reason = format!("{reason} (API {api_key}, version {version})");
+        self.tell_end(&ticket.connection, refusal, &reason);
+        ticket.connection.close();
+    }
+
+    /// Counts why the broker ends a connection, once, and logs it unless there are very many.
+    fn tell_end(&self, connection: &Connection, refusal: Refusal, reason: &str) {
+        if connection.told.replace(true) {
+            return;
+        }
+        self.metrics().refused(refusal);
+        if let Some(left_out) = self.spare() {
+            tracing::info!(peer = %connection.peer, reason, left_out, "closing a connection");
+        }
     }
 
     async fn receive_requests(
@@ -151,11 +219,10 @@ impl<B: Broker> Shard<B> {
         mut reader: impl FrameReader,
     ) -> Option<NetError> {
         let (bytes_max, idle) = self.frame_bounds();
+        let closing = || connection.is_closing();
+        let alone = || connection.in_flight() == 0 || closing();
         loop {
-            connection
-                .changed
-                .until(|| connection.in_flight() < PIPELINE_MAX || connection.is_closing())
-                .await;
+            connection.changed.until(|| connection.in_flight() < PIPELINE_MAX || closing()).await;
             self.produce_room().await;
             self.mesh_room().await;
             let frame = match reader.next(bytes_max, idle).await {
@@ -164,48 +231,66 @@ impl<B: Broker> Shard<B> {
             };
             if self.is_draining() {
                 // Whoever sent it sends it again, to the next process; what came before is still answered.
-                connection.changed.until(|| connection.in_flight() == 0 || connection.is_closing()).await;
-                return None;
-            }
-            if connection.is_closing() {
+                connection.changed.until(alone).await;
                 return None;
             }
             let overlaps = frame.starts_with(&[0, 0]);
             if !overlaps {
-                connection.changed.until(|| connection.in_flight() == 0 || connection.is_closing()).await;
+                connection.changed.until(alone).await;
             }
-            match RequestHeader::parse(frame) {
-                Ok((header, body)) => self.request(connection.ticket(header), body),
-                Err(error) => {
-                    tracing::info!(peer = %connection.peer, %error, "closing a connection: malformed request header");
-                    self.metrics().malformed_frame();
-                    return None;
-                }
+            if !overlaps || connection.unsent.get() > 0 {
+                self.0.answers.room().await;
             }
+            if !closing() {
+                self.take_request(connection, frame);
+            }
+            self.0.answers.through();
             if !overlaps {
-                connection.changed.until(|| connection.in_flight() == 0 || connection.is_closing()).await;
+                connection.changed.until(alone).await;
             }
-            if connection.is_closing() {
+            if closing() {
                 return None;
             }
         }
     }
-}
 
-/// Sends answers in order until the connection ends.
-async fn send_answers(connection: Rc<Connection>, mut writer: impl FrameWriter) {
-    let mut pieces = Vec::new();
-    loop {
-        connection.changed.until(|| connection.take_ready(&mut pieces) || connection.is_closing()).await;
-        if connection.is_closing() {
-            break;
-        }
-        // The slots are free before the bytes are out: a request may begin while answers are still being sent.
-        connection.changed.notify();
-        if !pieces.is_empty() && writer.send(&mut pieces).await.is_err() {
-            connection.close();
-            break;
+    fn take_request(&self, connection: &Rc<Connection>, frame: Bytes) {
+        match RequestHeader::parse(frame) {
+            Ok((header, body)) => self.request(connection.ticket(header), body),
+            Err(error) => {
+                let reason = format!("malformed request header: {error}");
+                self.tell_end(connection, Refusal::Malformed, &reason);
+                connection.close();
+            }
         }
     }
-    writer.close();
+
+    /// Sends answers in order until the connection ends.
+    async fn send_answers(self, connection: Rc<Connection>, mut writer: impl FrameWriter) {
+        let mut pieces = Vec::new();
+        loop {
+            let mut taken = None;
+            let ready = || {
+                taken = connection.take_ready(&mut pieces);
+                taken.is_some() || connection.is_closing()
+            };
+            connection.changed.until(ready).await;
+            if connection.is_closing() {
+                connection.release(taken.unwrap_or_default());
+                break;
+            }
+            // The slots are free before the bytes are out: a request may begin while answers are still being sent.
+            connection.changed.notify();
+            let sent = if pieces.is_empty() { Ok(()) } else { writer.send(&mut pieces).await };
+            connection.release(taken.unwrap_or_default());
+            if let Err(error) = sent {
+                if error == NetError::TimedOut {
+                    self.tell_end(&connection, Refusal::Unread, "it doesn't take its answers");
+                }
+                connection.close();
+                break;
+            }
+        }
+        writer.close();
+    }
 }

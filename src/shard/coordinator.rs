@@ -4,24 +4,16 @@
 //! One voter for now: committed means durable in this node's journal. A quorum takes the journal's place with
 //! replication.
 
+use super::journal::{JOURNAL, JournalEnd};
 use super::message::{Message, Origin};
 use super::origin::COORDINATOR;
 use super::{Broker, FilesOf, Shard};
-use crate::base::limits::BLOCK_BYTES;
-use crate::base::mutant::{Mutant, planted};
+use crate::base::limits::RECORDS_PER_PROPOSAL_MAX;
 use crate::base::{NodeId, ShardId};
-use crate::cluster::{ClusterState, Command, Journal, Outcome, Record, decide, frame};
-use crate::seam::{File, Files, IoError, World, WriteBuf};
+use crate::cluster::{ClusterState, Command, Journal, Outcome, Record, decide};
+use crate::seam::{File, Files, IoError, World};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// The journal's file within the data directory.
-const JOURNAL: &str = "metadata.journal";
-/// A journal this much longer than its state would be is written anew.
-const COMPACT_BYTES: u64 = 8 << 20;
-
-/// A journal that was written anew: the file, where its next frame goes, the CRC to chain it to.
-type NewJournal<F> = (<F as Files>::File, u64, u32);
 
 /// What to answer to whom.
 type Answer = (Origin, Vec<Outcome>);
@@ -34,10 +26,8 @@ struct Proposal {
 
 /// The coordinator's state.
 pub(super) struct Coordinator<F: Files> {
-    state: ClusterState,
-    file: F::File,
-    end: u64,
-    chain: u32,
+    pub(super) state: ClusterState,
+    pub(super) journal: JournalEnd<F>,
     change: u64,
     proposals: VecDeque<Proposal>,
     /// Changes that not every shard has applied yet: who hasn't, and what to answer whom then.
@@ -68,19 +58,11 @@ impl<F: Files> Coordinator<F> {
         journal.records.iter().for_each(|record| state.apply(record));
         Ok(Coordinator {
             state,
-            file,
-            end: journal.end as u64,
-            chain: journal.chain,
+            journal: JournalEnd { file, end: journal.end as u64, chain: journal.chain, whole: 0 },
             change: 0,
             proposals: VecDeque::new(),
             awaited: BTreeMap::new(),
         })
-    }
-}
-
-impl<F: Files> Coordinator<F> {
-    fn journal(&mut self, (file, end, chain): NewJournal<F>) {
-        (self.file, self.end, self.chain) = (file, end, chain);
     }
 }
 
@@ -95,8 +77,12 @@ impl<B: Broker> Shard<B> {
         let register = Command::RegisterBroker(Record::Broker { id, host, port, rack: node.rack.clone() });
         let (records, _) = decide(&coordinator.state, register);
         records.iter().for_each(|record| coordinator.state.apply(record));
-        let journal = self.rewrite_journal(&coordinator.state.records()).await;
-        coordinator.journal(journal.map_err(|error| format!("the metadata journal: {error}"))?);
+        let all = coordinator.state.records();
+        let mut journal = self.rewrite_journal(&all).await;
+        if journal.as_ref().is_err_and(IoError::is_shortage) && self.free_reserve().await {
+            journal = self.rewrite_journal(&all).await;
+        }
+        coordinator.journal = journal.map_err(|error| format!("the metadata journal: {error}"))?;
         let snapshot = coordinator.state.encode();
         coordinator.awaited.insert(0, (self.every_shard(), None));
         *self.0.coordinator.borrow_mut() = Some(coordinator);
@@ -108,6 +94,7 @@ impl<B: Broker> Shard<B> {
             }
         }
         self.world().spawn(self.clone().coordinator_task());
+        self.world().spawn(self.clone().reserve_task());
         Ok(())
     }
 
@@ -147,8 +134,14 @@ impl<B: Broker> Shard<B> {
         let (mut all, mut answers) = (Vec::new(), Vec::new());
         for Proposal { from, commands } in coordinator.proposals.drain(..) {
             let mut outcomes = Vec::with_capacity(commands.len());
+            let mut room = RECORDS_PER_PROPOSAL_MAX;
             for command in commands {
                 let (records, outcome) = decide(&coordinator.state, command);
+                if records.len() > room {
+                    outcomes.push(Outcome::excessive());
+                    continue;
+                }
+                room -= records.len();
                 records.iter().for_each(|record| coordinator.state.apply(record));
                 all.extend(records);
                 outcomes.push(outcome);
@@ -156,62 +149,6 @@ impl<B: Broker> Shard<B> {
             answers.push((from, outcomes));
         }
         Some((all, answers))
-    }
-
-    /// Makes records durable.
-    async fn commit(&self, records: &[Record]) -> Result<(), IoError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let compact = {
-            let slot = self.0.coordinator.borrow();
-            let Some(coordinator) = slot.as_ref() else { return Ok(()) };
-            (coordinator.end > COMPACT_BYTES).then(|| coordinator.state.records())
-        };
-        if let Some(all) = compact {
-            let journal = self.rewrite_journal(&all).await?;
-            if let Some(coordinator) = self.0.coordinator.borrow_mut().as_mut() {
-                coordinator.journal(journal);
-            }
-            return Ok(());
-        }
-        let (file, at, bytes) = {
-            let mut slot = self.0.coordinator.borrow_mut();
-            let Some(coordinator) = slot.as_mut() else { return Ok(()) };
-            let (bytes, chain) = frame(records, coordinator.chain);
-            let at = coordinator.end;
-            (coordinator.end, coordinator.chain) = (at + bytes.len() as u64, chain);
-            (coordinator.file.clone(), at, bytes)
-        };
-        self.write_frame(&file, at, &bytes).await
-    }
-
-    async fn write_frame(
-        &self,
-        file: &<FilesOf<B> as Files>::File,
-        at: u64,
-        bytes: &[u8],
-    ) -> Result<(), IoError> {
-        assert!(bytes.len().is_multiple_of(BLOCK_BYTES), "frames are whole blocks");
-        let mut buf = self.world().files().alloc(bytes.len());
-        buf.bytes_mut().copy_from_slice(bytes);
-        file.write(at, &buf.seal(bytes.len())).await?;
-        if planted(Mutant::UnflushedJournal) {
-            return Ok(());
-        }
-        file.sync().await
-    }
-
-    /// Writes the journal anew as one frame with the whole state, and puts it in the old one's place.
-    async fn rewrite_journal(&self, all: &[Record]) -> Result<NewJournal<FilesOf<B>>, IoError> {
-        let (files, dir) = (self.world().files(), &self.0.data_dir);
-        let fresh = dir.join("metadata.journal.new");
-        let file = files.create(&fresh).await?;
-        let (bytes, chain) = frame(all, 0);
-        self.write_frame(&file, 0, &bytes).await?;
-        files.rename(&fresh, &dir.join(JOURNAL)).await?;
-        files.sync_dir(dir).await?;
-        Ok((file, bytes.len() as u64, chain))
     }
 
     /// Has every shard apply committed records; answers once they all have.

@@ -28,6 +28,12 @@ struct Fetch {
     replies: Vec<ReadReply>,
     min_bytes: usize,
     max_bytes: usize,
+    /// What this round may answer: less than `max_bytes` where memory for answers is short.
+    room: usize,
+    /// Memory for answers that is set aside for this round.
+    set_aside: usize,
+    /// The last round's records were let go when the wait began: they are read again at its end.
+    partial: bool,
     deadline: Duration,
     /// Answers of an older round are ignored.
     round: u32,
@@ -39,7 +45,7 @@ struct Fetch {
 
 impl Fetch {
     fn budget(&self, now: Duration) -> ReadBudget {
-        ReadBudget { max_bytes: self.max_bytes, min_bytes: self.min_bytes, watch: now < self.deadline }
+        ReadBudget { max_bytes: self.room, min_bytes: self.min_bytes, watch: now < self.deadline }
     }
 
     /// Rows 80 and 83: an error, a divergence or enough bytes end the wait; so does a partition that can't give more
@@ -47,13 +53,19 @@ impl Fetch {
     fn is_done(&self) -> bool {
         let final_answer = |reply: &ReadReply| !reply.error.is_ok() || reply.diverging.is_some() || reply.cut;
         let bytes: usize = self.replies.iter().map(ReadReply::bytes).sum();
-        bytes >= self.min_bytes || bytes >= self.max_bytes || self.replies.iter().any(final_answer)
+        bytes >= self.min_bytes || bytes >= self.room || self.replies.iter().any(final_answer)
+    }
+
+    /// Lets go of the records while it waits: a client can make a wait long and what it waits for large.
+    fn begin_waiting(&mut self) {
+        self.partial = self.replies.iter().any(|reply| !reply.records.is_empty());
+        self.replies.iter_mut().for_each(|reply| reply.records = Vec::new());
     }
 
     /// Keeps the answers within the limits where several shards each thought that they had the first one: the first one
     /// with records is as it is (KIP-74), later ones have the batches that fit (row 78).
     fn trim(&mut self) {
-        let mut room = self.max_bytes;
+        let mut room = self.room;
         let mut first = true;
         for (reply, (_, op)) in self.replies.iter_mut().zip(&self.reads) {
             let fits = room.min(op.max_bytes);
@@ -79,6 +91,9 @@ impl<B: Broker> Shard<B> {
             reads: plan.reads,
             min_bytes: plan.min_bytes,
             max_bytes: plan.max_bytes,
+            room: 0,
+            set_aside: 0,
+            partial: false,
             deadline,
             round: 0,
             missing: 0,
@@ -98,6 +113,11 @@ impl<B: Broker> Shard<B> {
             let by_owner = self.reads_by_owner(&fetch.reads);
             fetch.round += 1;
             fetch.woken = false;
+            fetch.partial = false;
+            fetch.room = fetch.max_bytes.min(self.0.answers.share());
+            let wanted = fetch.reads.iter().fold(0_usize, |sum, (_, op)| sum.saturating_add(op.max_bytes));
+            fetch.set_aside = wanted.min(fetch.room);
+            self.0.answers.take(fetch.set_aside);
             fetch.missing = by_owner.len();
             fetch.replies = fetch.reads.iter().map(|_| ReadReply::default()).collect();
             (fetch.round, fetch.budget(now), by_owner)
@@ -148,8 +168,10 @@ impl<B: Broker> Shard<B> {
             let mut fetches = self.fetches().borrow_mut();
             let Fetches { sets, deadlines } = &mut *fetches;
             let Some(fetch) = sets.get_mut(&set) else { return };
+            self.0.answers.give(std::mem::take(&mut fetch.set_aside));
             let over = fetch.is_done() || now >= fetch.deadline;
             if !over && !fetch.woken {
+                fetch.begin_waiting();
                 let end = (fetch.deadline, set);
                 deadlines.insert(end);
                 if deadlines.first() == Some(&end) {
@@ -179,7 +201,7 @@ impl<B: Broker> Shard<B> {
     pub(super) fn expire_fetches(&self) -> Option<Duration> {
         let now = self.world().mono();
         loop {
-            let due = {
+            let (set, partial) = {
                 let mut fetches = self.fetches().borrow_mut();
                 let &(deadline, set) = fetches.deadlines.first()?;
                 if deadline > now {
@@ -187,11 +209,10 @@ impl<B: Broker> Shard<B> {
                 }
                 fetches.deadlines.pop_first();
                 // A round that is under way sees that the time is over when it ends.
-                fetches.sets.get(&set).is_some_and(|fetch| fetch.missing == 0).then_some(set)
+                let Some(fetch) = fetches.sets.get(&set).filter(|fetch| fetch.missing == 0) else { continue };
+                (set, fetch.partial)
             };
-            if let Some(set) = due {
-                self.finish_fetch(set);
-            }
+            if partial { self.read_round(set) } else { self.finish_fetch(set) }
         }
     }
 

@@ -13,7 +13,8 @@ use crate::replica::Event;
 use crate::seam::World;
 use std::time::Duration;
 
-type Jobs<B> = (Vec<TopicPartition>, Vec<FlushJob<FilesOf<B>>>);
+/// What one flush does, by partition.
+pub(super) type Jobs<B> = (Vec<TopicPartition>, Vec<FlushJob<FilesOf<B>>>);
 
 impl<B: Broker> Shard<B> {
     /// Flushes dirty partitions until the shard ends.
@@ -40,10 +41,16 @@ impl<B: Broker> Shard<B> {
         self.0.flushes.set(self.0.flushes.get() + 1);
         let took = self.world().mono().saturating_sub(begun);
         self.metrics().flushed(jobs.len(), self.0.cache.take_carried(), took);
+        let jobs = keys.into_iter().zip(jobs);
+        let (short, done): (Vec<_>, Vec<_>) = jobs.partition(|(_, job)| job.shortage().is_some());
         match outcome {
-            Ok(()) => self.settle(&keys, jobs),
-            Err(_) if planted(Mutant::IgnoreFlushError) => self.settle(&keys, jobs),
-            Err(error) => self.fail_log_dir(&error),
+            Err(error) if !planted(Mutant::IgnoreFlushError) => self.fail_log_dir(&error),
+            _ => {
+                self.settle(done.into_iter().unzip());
+                if !short.is_empty() {
+                    self.put_back(short.into_iter().unzip());
+                }
+            }
         }
         self.produce_done().notify();
         true
@@ -52,7 +59,10 @@ impl<B: Broker> Shard<B> {
     /// Waits until everything that was appended is flushed, at most so long; false if it isn't.
     pub(super) async fn flush_all_appended(&self, patience: Duration) -> bool {
         self.flush_due().notify();
-        let clean = || !self.0.flushing.get() && self.owner().borrow().dirty.is_empty();
+        let clean = || {
+            let owner = self.owner().borrow();
+            !self.0.flushing.get() && owner.dirty.is_empty() && owner.short.is_empty()
+        };
         self.within(patience, self.produce_done().until(clean)).await
     }
 
@@ -63,7 +73,7 @@ impl<B: Broker> Shard<B> {
         let mut later = Vec::new();
         for key in dirty {
             let Some(partition) = owner.partitions.get_mut(&key) else { continue };
-            if partition.state != PartitionState::Online {
+            if partition.state == PartitionState::Offline {
                 continue;
             }
             match partition.log.begin_flush() {
@@ -82,22 +92,23 @@ impl<B: Broker> Shard<B> {
         (keys, jobs)
     }
 
-    fn settle(&self, keys: &[TopicPartition], jobs: Vec<FlushJob<FilesOf<B>>>) {
+    fn settle(&self, (keys, jobs): Jobs<B>) {
         let mut outbox = Outbox::default();
         {
             let mut owner = self.owner().borrow_mut();
-            owner.growing.extend(keys);
-            for (key, job) in keys.iter().zip(jobs) {
+            owner.growing.extend(&keys);
+            for (&key, job) in keys.iter().zip(jobs) {
                 let upto = job.upto();
-                if let Some(partition) = owner.partitions.get_mut(key) {
+                if let Some(partition) = owner.partitions.get_mut(&key) {
                     partition.log.written(job);
+                    self.end_shortage(partition);
                 }
-                owner.step(*key, Event::Written { upto }, &mut outbox);
-                owner.step(*key, Event::Durable { upto }, &mut outbox);
+                owner.step(key, Event::Written { upto }, &mut outbox);
+                owner.step(key, Event::Durable { upto }, &mut outbox);
             }
         }
         self.prepare_due().notify();
-        self.want_checkpoints_of_long(keys);
+        self.want_checkpoints_of_long(&keys);
         self.produce_done().notify();
         self.deliver(outbox);
     }

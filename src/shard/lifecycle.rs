@@ -59,7 +59,9 @@ impl<B: Broker> Shard<B> {
     #[must_use]
     pub fn new(setup: Setup<B>) -> Self {
         let Setup { world, mesh, conf, node, data_dir, cluster_id, metrics } = setup;
-        let cache_bytes = conf.memory.tail_cache_bytes / usize::from(mesh.shards()).max(1);
+        let shards = usize::from(mesh.shards()).max(1);
+        let (cache_bytes, answer_bytes) =
+            (conf.memory.tail_cache_bytes / shards, conf.memory.answer_bytes / shards);
         Shard(Rc::new(Inner {
             world,
             mesh,
@@ -71,9 +73,12 @@ impl<B: Broker> Shard<B> {
             view: RefCell::default(),
             origin: RefCell::default(),
             fetches: RefCell::default(),
+            answers: super::answers::Answers::new(answer_bytes),
+            sparing: RefCell::default(),
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
+            lookups: RefCell::default(),
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
             overflow: RefCell::default(),
@@ -113,6 +118,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().tick_task());
         world.spawn(self.clone().prepare_task());
         world.spawn(self.clone().retention_task());
+        world.spawn(self.clone().shortage_task());
         world.spawn(self.clone().checkpoint_task());
         if self.this() == COORDINATOR {
             let coordinator = Coordinator::<super::FilesOf<B>>::load(self).await?;

@@ -79,7 +79,9 @@ impl<B: Broker> Shard<B> {
                     }
                     Err(error) => {
                         // No space for zeros ahead is no failure yet: appends still try, and say so if they fail.
-                        tracing::warn!(partition = %key, %error, "could not prepare a segment ahead");
+                        if let Some(left_out) = self.spare() {
+                            tracing::warn!(partition = %key, %error, left_out, "could not prepare a segment ahead");
+                        }
                         if let Some(partition) = self.owner().borrow_mut().partitions.get_mut(&key) {
                             partition.log.preparation_failed();
                         }
@@ -136,6 +138,7 @@ impl<B: Broker> Owner<B> {
             outbox.take(&mut effects);
         }
         self.dirty.remove(&key);
+        self.short.remove(&key);
     }
 
     /// Takes a partition whose log failed out of service: everybody who waits is told.

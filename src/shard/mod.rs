@@ -6,12 +6,14 @@
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
 
+mod answers;
 mod checkpoint;
 mod connection;
 mod coordinator;
 mod fetch;
 mod flush;
 mod inbox;
+mod journal;
 mod lifecycle;
 mod maintenance;
 mod message;
@@ -21,6 +23,8 @@ mod origin;
 mod owner;
 mod partition;
 mod reads;
+mod shortage;
+mod sparing;
 pub mod storage;
 mod view;
 
@@ -74,9 +78,14 @@ struct Inner<B: Broker> {
     view: RefCell<ClusterState>,
     origin: RefCell<origin::Pending>,
     fetches: RefCell<fetch::Fetches>,
+    /// Memory of answers on their way to clients.
+    answers: answers::Answers,
+    /// Log lines that clients cause.
+    sparing: RefCell<sparing::Sparing>,
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
+    lookups: RefCell<offsets::Lookups<FilesOf<B>>>,
     cache: storage::TailCache,
     coordinator: RefCell<Option<coordinator::Coordinator<FilesOf<B>>>>,
     /// Metadata changes that wait for their turn.
@@ -167,6 +176,11 @@ impl<B: Broker> Shard<B> {
 
     pub(super) fn produce_done(&self) -> &Notify {
         &self.0.produce_done
+    }
+
+    /// Whether a line that clients can cause may be logged; if so, how many were left out before it.
+    pub(super) fn spare(&self) -> Option<u64> {
+        self.0.sparing.borrow_mut().admit(self.world().mono())
     }
 
     /// Longest frame, and how long a connection may stay silent.

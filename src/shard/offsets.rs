@@ -5,12 +5,14 @@
 use super::origin::failed_reply;
 use super::owner::{Outbox, Owner};
 use super::partition::Partition;
-use super::storage::{Found, TimestampPlan};
+use super::storage::{Found, StorageError, TimestampPlan};
 use super::{Broker, FilesOf, Shard};
+use crate::base::limits::LOOKUPS_AT_ONCE_MAX;
 use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
 use crate::replica::call::{PartitionOp, PartitionReply};
 use crate::replica::{Event, Waiter};
-use crate::seam::World;
+use crate::seam::{Files, World};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long DeleteRecords waits for the new log start to survive a restart.
@@ -22,6 +24,34 @@ pub(super) struct Ask {
     pub(super) current_leader_epoch: LeaderEpoch,
     pub(super) timestamp: i64,
     pub(super) read_committed: bool,
+}
+
+/// A question for a timestamp that takes a look into batches.
+struct Lookup<F: Files> {
+    key: TopicPartition,
+    waiter: Waiter,
+    plan: TimestampPlan<F>,
+}
+
+/// Look-ups that wait, and how many tasks do them.
+pub(super) struct Lookups<F: Files> {
+    queue: VecDeque<Lookup<F>>,
+    running: usize,
+}
+
+impl<F: Files> Default for Lookups<F> {
+    fn default() -> Self {
+        Lookups { queue: VecDeque::new(), running: 0 }
+    }
+}
+
+impl<F: Files> Lookups<F> {
+    /// The next one; where there is none, the task that asks ends.
+    fn next(&mut self) -> Option<Lookup<F>> {
+        let next = self.queue.pop_front();
+        self.running -= usize::from(next.is_none());
+        next
+    }
 }
 
 /// ListOffsets' special timestamps (KIP-79, 396, 405, 734, 1005, 1023).
@@ -74,21 +104,42 @@ impl<B: Broker> Shard<B> {
         self.look_up(key, waiter, plan);
     }
 
+    /// Queues a look-up: each takes memory and time that its batch's author decides, so few run at once.
     fn look_up(&self, key: TopicPartition, waiter: Waiter, plan: TimestampPlan<FilesOf<B>>) {
-        let shard = self.clone();
-        self.world().spawn(async move {
-            let reply = match plan.run().await {
-                Ok(None) => found(-1, -1, LeaderEpoch(-1)),
-                Ok(Some(Found { offset, timestamp, leader_epoch })) => found(timestamp, offset, leader_epoch),
-                Err(error) => {
-                    tracing::error!(partition = %key, %error, "a timestamp look-up failed");
-                    failed(ErrorCode::KafkaStorageError)
-                }
-            };
+        let begin = {
+            let mut lookups = self.0.lookups.borrow_mut();
+            lookups.queue.push_back(Lookup { key, waiter, plan });
+            let begin = lookups.running < LOOKUPS_AT_ONCE_MAX;
+            lookups.running += usize::from(begin);
+            begin
+        };
+        if begin {
+            self.world().spawn(self.clone().lookup_task());
+        }
+    }
+
+    /// Does look-ups until none waits.
+    async fn lookup_task(self) {
+        loop {
+            let next = self.0.lookups.borrow_mut().next();
+            let Some(Lookup { key, waiter, plan }) = next else { return };
+            let outcome = plan.run(self.world()).await;
+            let reply = Self::looked_up(key, outcome);
             let mut outbox = Outbox::default();
             outbox.reply(waiter, reply);
-            shard.deliver(outbox);
-        });
+            self.deliver(outbox);
+        }
+    }
+
+    fn looked_up(key: TopicPartition, outcome: Result<Option<Found>, StorageError>) -> PartitionReply {
+        match outcome {
+            Ok(None) => found(-1, -1, LeaderEpoch(-1)),
+            Ok(Some(Found { offset, timestamp, leader_epoch })) => found(timestamp, offset, leader_epoch),
+            Err(error) => {
+                tracing::error!(partition = %key, %error, "a timestamp look-up failed");
+                failed(ErrorCode::KafkaStorageError)
+            }
+        }
     }
 
     /// Moves the log start up; answers once the new start survives a restart.

@@ -7,6 +7,7 @@ use super::{Broker, Shard};
 use crate::api::{Plan, Then};
 use crate::base::{ErrorCode, ShardId};
 use crate::cluster::{Command, Outcome, owner_shard};
+use crate::metrics::Refusal;
 use crate::replica::Waiter;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
 use crate::wire::Reader;
@@ -47,10 +48,7 @@ impl<B: Broker> Shard<B> {
         let plan = self.with_context(&ticket.header, |context| crate::api::plan(context, body));
         match plan {
             Ok(plan) => self.perform(ticket, plan),
-            Err(error) => {
-                self.metrics().malformed_frame();
-                ticket.close(&error.to_string());
-            }
+            Err(error) => self.refuse(&ticket, Refusal::Malformed, &error.to_string()),
         }
     }
 
@@ -59,7 +57,7 @@ impl<B: Broker> Shard<B> {
         match plan {
             Plan::Respond(frame) => ticket.answer(frame),
             Plan::NoResponse => ticket.silence(),
-            Plan::Close(reason) => ticket.close(reason),
+            Plan::Close(reason) => self.refuse(&ticket, Refusal::Request, reason),
             Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
             Plan::Cluster(commands, then) => self.propose(ticket, commands, then),
             Plan::Fetch(plan) => self.start_fetch(ticket, *plan),

@@ -17,6 +17,8 @@ pub(super) struct Owner<B: Broker> {
     pub(super) partitions: BTreeMap<TopicPartition, Partition<FilesOf<B>>>,
     /// Those with appended bytes that no flush has taken yet.
     pub(super) dirty: BTreeSet<TopicPartition>,
+    /// Those with appended bytes that couldn't be written for now.
+    pub(super) short: BTreeSet<TopicPartition>,
     /// Those whose checkpoints are to be written.
     pub(super) checkpoints_due: BTreeSet<TopicPartition>,
     /// Those whose segments may need zeros written ahead.
@@ -31,6 +33,7 @@ impl<B: Broker> Default for Owner<B> {
         Owner {
             partitions: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            short: BTreeSet::new(),
             growing: BTreeSet::new(),
             checkpoints_due: BTreeSet::new(),
             early: Vec::new(),
@@ -164,6 +167,10 @@ impl<B: Broker> Shard<B> {
         let error = match owner.partitions.get(&key).map(|partition| partition.state) {
             None => self.absence(key),
             Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
+            Some(PartitionState::Short) if matches!(op, PartitionOp::Produce(_)) => {
+                ErrorCode::KafkaStorageError
+            }
+            Some(PartitionState::Short) => ErrorCode::None,
             Some(PartitionState::Online) => ErrorCode::None,
         };
         if !error.is_ok() {

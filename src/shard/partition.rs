@@ -12,7 +12,6 @@ pub(super) struct Partition<F: Files> {
     /// What holds the bytes.
     pub(super) log: PartitionLog<F>,
     /// The topic's name, for log lines.
-    #[expect(dead_code, reason = "log lines name partitions by it")]
     pub(super) topic: Str,
     /// A flush of it is under way or its log directory failed: see `flush`.
     pub(super) state: PartitionState,
@@ -23,6 +22,9 @@ pub(super) struct Partition<F: Files> {
 pub(super) enum PartitionState {
     /// It does.
     Online,
+    /// What was appended last couldn't be written for want of space or descriptors. It is tried again; until then
+    /// nothing more is appended, and all else goes on.
+    Short,
     /// Its log directory failed, or its log is damaged: every request gets a storage error until the operator acts.
     Offline,
 }

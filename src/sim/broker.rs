@@ -119,6 +119,11 @@ impl Node {
         Some(client)
     }
 
+    /// Lets the disk be full for a while.
+    pub fn fill_disk(&self) {
+        self.disk.trouble_after(self.exec.below(20), Trouble::Full(1 + self.exec.below(6)));
+    }
+
     /// Ends the process.
     pub async fn end(&self, how: End) {
         match how {
@@ -144,6 +149,8 @@ impl Node {
     }
 
     async fn stop(&self) {
+        // A full disk may leave something unwritten; that isn't what a stop is for.
+        self.disk.relieve();
         let shards = std::mem::take(&mut *self.running.borrow_mut());
         let left = Rc::new(Cell::new(shards.len()));
         for shard in shards {

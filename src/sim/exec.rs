@@ -156,6 +156,12 @@ impl Exec {
         drop(killed);
     }
 
+    /// Ends all tasks. They hold the executor, which holds them: without this a run's memory is never freed.
+    pub fn end(&self) {
+        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+        drop(tasks);
+    }
+
     /// Completes at a time.
     pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
         Sleep { exec: self.clone(), at: self.now() + duration, number: self.number() }

@@ -82,6 +82,7 @@ pub fn run(seed: u64) -> Outcome {
     });
     let _end = ClearAtEnd(exec.clone());
     exec.run(run.clone().live(), STEPS_MAX);
+    exec.end();
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
     Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged }
 }
@@ -122,6 +123,10 @@ impl Run {
         }
         for _ in 0..1 + exec.below(4) {
             exec.sleep(exec.micros(0, 60_000)).await;
+            if exec.chance(15) {
+                self.node.fill_disk();
+                exec.sleep(exec.micros(0, 400_000)).await;
+            }
             self.crash().await;
         }
         exec.sleep(exec.micros(0, 20_000)).await;

@@ -16,6 +16,7 @@ pub(crate) fn nullable_array<T>(
     let Some(count) = reader.array_len(flexible)? else { return Ok(None) };
     let mut list = Vec::with_capacity(count.min(RESERVED_ELEMENTS));
     for _ in 0..count {
+        reader.element(size_of::<T>())?;
         list.push(element(reader)?);
     }
     Ok(Some(list))

@@ -3,7 +3,7 @@
 //! Source: the protocol guide's "Protocol Primitive Types" and KIP-482 (compact lengths, tagged fields).
 
 use super::text::Str;
-use crate::base::limits::{STRING_BYTES_MAX, TAGGED_FIELDS_MAX};
+use crate::base::limits::{DECODED_BYTES_MAX, STRING_BYTES_MAX, TAGGED_FIELDS_MAX};
 use bytes::{Buf, Bytes};
 use std::fmt;
 
@@ -26,6 +26,8 @@ pub enum DecodeError {
     Trailing,
     /// The schema doesn't know this version.
     Version,
+    /// More array elements than the reader may decode.
+    Elements,
 }
 
 impl fmt::Display for DecodeError {
@@ -39,6 +41,7 @@ impl fmt::Display for DecodeError {
             DecodeError::Value => "a value is outside its range",
             DecodeError::Trailing => "bytes are left after the value",
             DecodeError::Version => "the version is unknown",
+            DecodeError::Elements => "there are more array elements than one request may have",
         })
     }
 }
@@ -49,6 +52,8 @@ impl std::error::Error for DecodeError {}
 #[derive(Clone, Debug)]
 pub struct Reader {
     bytes: Bytes,
+    /// Bytes of memory that array elements may still take.
+    room: usize,
 }
 
 macro_rules! fixed {
@@ -68,10 +73,26 @@ macro_rules! fixed {
 }
 
 impl Reader {
-    /// Reads from the start of these bytes.
+    /// Reads from the start of bytes that this build wrote, or whose size is bounded otherwise.
     #[must_use]
     pub fn new(bytes: Bytes) -> Self {
-        Reader { bytes }
+        Reader { bytes, room: usize::MAX }
+    }
+
+    /// Reads from the start of a client's request: its arrays take no more than `limits::DECODED_BYTES_MAX` of memory.
+    #[must_use]
+    pub fn of_request(bytes: Bytes) -> Self {
+        Reader { bytes, room: DECODED_BYTES_MAX }
+    }
+
+    /// Notes an array element that takes `size` bytes of memory.
+    ///
+    /// # Errors
+    /// `Elements`.
+    #[inline]
+    pub fn element(&mut self, size: usize) -> Result<(), DecodeError> {
+        self.room = self.room.checked_sub(size).ok_or(DecodeError::Elements)?;
+        Ok(())
     }
 
     /// Bytes that are left.
@@ -258,8 +279,10 @@ impl Reader {
             }
             last = Some(tag);
             let size = usize::try_from(self.uvarint()?).map_err(|_| DecodeError::Length)?;
-            let mut value = Reader::new(self.take(size)?);
-            if field(tag, &mut value)? && value.remaining() != 0 {
+            let mut value = Reader { bytes: self.take(size)?, room: self.room };
+            let known = field(tag, &mut value)?;
+            self.room = value.room;
+            if known && value.remaining() != 0 {
                 return Err(DecodeError::Tags);
             }
         }
@@ -297,6 +320,16 @@ mod tests {
         assert_eq!(reader(&[0x7f, 0xff, 0xff, 0xff]).array_len(false), Err(DecodeError::Length));
         assert_eq!(reader(&[0x7f, 0xff]).nullable_string(false), Err(DecodeError::Length));
         assert_eq!(reader(&[0xff, 0xfe]).nullable_string(false), Err(DecodeError::Length));
+    }
+
+    #[test]
+    fn elements_are_paid_for_in_tagged_fields_as_well() {
+        let mut request = Reader::of_request(Bytes::from_static(&[1, 3, 1, 9]));
+        assert_eq!(request.element(DECODED_BYTES_MAX - 10), Ok(()));
+        let spend = |_, value: &mut Reader| value.i8().and_then(|_| value.element(8)).map(|()| true);
+        assert_eq!(request.tagged_fields(spend), Ok(()));
+        assert_eq!(request.element(3), Err(DecodeError::Elements));
+        assert_eq!(reader(&[]).element(usize::MAX), Ok(()), "what isn't a client's has no such bound");
     }
 
     #[test]

@@ -206,6 +206,12 @@ impl Writer {
         }
     }
 
+    /// Whether a frame's length can tell what was written. What it can't must not be sent.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        i32::try_from(self.len()).is_ok()
+    }
+
     /// The bytes in order, ready for a vectored send.
     #[must_use]
     pub fn into_pieces(mut self) -> Vec<Bytes> {

@@ -4,6 +4,7 @@
 //! to 22.
 
 use super::{Api, Context, Plan};
+use crate::base::limits::RECORDS_PER_PROPOSAL_MAX;
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Command, NewTopic, Outcome, Topic, check_topic_name};
 use crate::conf::TopicConf;
@@ -29,16 +30,20 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = CreateTopicsRequest::decode(&mut body, context.header.version)?;
     let mut commands = Vec::new();
     let mut names: Vec<(Str, Result<(), Refusal>)> = Vec::new();
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    request.topics.iter().for_each(|topic| *times.entry(&topic.name).or_default() += 1);
+    let excessive = request.topics.iter().map(records).sum::<usize>() > RECORDS_PER_PROPOSAL_MAX;
     for topic in &request.topics {
-        let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
-        let checked = if twice {
-            Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned()))
-        } else {
-            new_topic(context, topic).map(|new| commands.push(command(new, request.validate_only)))
+        let checked = match times.insert(&topic.name, 0) {
+            _ if excessive => Err((ErrorCode::PolicyViolation, EXCESSIVE.to_owned())),
+            // The answer names each topic once.
+            Some(0) => continue,
+            Some(1) => {
+                new_topic(context, topic).map(|new| commands.push(command(new, request.validate_only)))
+            }
+            _ => Err((ErrorCode::InvalidRequest, "Duplicate topic name.".to_owned())),
         };
-        if !names.iter().any(|(name, _)| *name == topic.name) {
-            names.push((topic.name.clone(), checked));
-        }
+        names.push((topic.name.clone(), checked));
     }
     Ok(Plan::Cluster(
         commands,
@@ -56,6 +61,14 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             context.respond(&response)
         }),
     ))
+}
+
+/// Kafka's words for a request that would take more than `RECORDS_PER_PROPOSAL_MAX` records.
+const EXCESSIVE: &str = "Unable to perform excessively large batch operation.";
+
+/// Records that creating a topic takes.
+fn records(topic: &CreatableTopic) -> usize {
+    1 + usize::try_from(topic.num_partitions).unwrap_or(0).max(topic.assignments.len())
 }
 
 /// Checks in Kafka's order what can be checked here; the coordinator checks the rest, and the names once more.

@@ -10,6 +10,7 @@ use crate::wire::generated::describe_log_dirs_response::{
 };
 use crate::wire::generated::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
+use std::collections::BTreeSet;
 
 /// The API's entry in the registry.
 pub(in crate::api) const API: Api =
@@ -18,12 +19,15 @@ pub(in crate::api) const API: Api =
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = DescribeLogDirsRequest::decode(&mut body, context.header.version)?;
     let mut names: Vec<(Str, TopicPartition)> = Vec::new();
+    let mut seen = BTreeSet::new();
     match request.topics {
         Some(topics) => {
             for topic in topics {
                 for partition in topic.partitions {
                     // Partitions that aren't here are left out, as in Kafka.
-                    if let Ok(key) = resolve_name(context, &topic.topic, PartitionIndex(partition)) {
+                    if let Ok(key) = resolve_name(context, &topic.topic, PartitionIndex(partition))
+                        && seen.insert(key)
+                    {
                         names.push((topic.topic.clone(), key));
                     }
                 }

@@ -8,7 +8,11 @@ pub use table::{TOPIC_KEYS, TopicKey};
 
 use super::dynamic::InForce;
 use super::keys::{Kind, nearest};
+use crate::base::limits::CONFIG_VALUE_BYTES_MAX;
 use std::collections::BTreeMap;
+
+/// Problems that a refusal tells of.
+const PROBLEMS_MAX: usize = 10;
 
 /// A topic's checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,10 @@ pub struct TopicConf {
 /// What is wrong with it, in Kafka's words.
 pub fn check_one(name: &str, value: &str) -> Result<(), String> {
     let Some(key) = table::topic_key(name) else { return Err(unknown(name)) };
+    if value.len() > CONFIG_VALUE_BYTES_MAX {
+        let most = CONFIG_VALUE_BYTES_MAX;
+        return Err(format!("The value for configuration {name} is longer than {most} bytes"));
+    }
     let invalid = |why: String| format!("Invalid value {value} for configuration {name}: {why}");
     match key.kind.check(value) {
         Err(why) if key.kind == Kind::Replicas => {
@@ -79,12 +87,13 @@ impl TopicConf {
     /// Checks a topic's overrides on top of the broker's settings.
     ///
     /// # Errors
-    /// Every problem.
+    /// The first problems.
     pub fn check(overrides: &BTreeMap<String, String>, broker: &InForce<'_>) -> Result<Self, Vec<String>> {
         let strangers = overrides.keys().filter(|name| table::topic_key(name).is_none());
-        let mut problems: Vec<String> = strangers.map(|name| unknown(name)).collect();
+        let mut problems: Vec<String> = strangers.map(|name| unknown(name)).take(PROBLEMS_MAX).collect();
         if problems.is_empty() {
-            problems.extend(overrides.iter().filter_map(|(name, value)| check_one(name, value).err()));
+            let checked = overrides.iter().filter_map(|(name, value)| check_one(name, value).err());
+            problems.extend(checked.take(PROBLEMS_MAX));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -141,6 +150,7 @@ mod tests {
         );
         assert!(check_one("remote.storage.enable", "true").is_err());
         assert_eq!(check_one("remote.storage.enable", "false"), Ok(()));
+        assert!(check_one("leader.replication.throttled.replicas", &"0:1,".repeat(2000)).is_err());
         let wrong = check_one("leader.replication.throttled.replicas", "zz").unwrap_err();
         assert!(wrong.starts_with(
             "Invalid value [zz] for configuration leader.replication.throttled.replicas: \

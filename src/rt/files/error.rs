@@ -49,6 +49,7 @@ pub(super) fn from_code(code: i32, doing: Doing, path: &Path) -> IoError {
     match code {
         libc::ENOENT => IoError::NotFound(path.to_owned()),
         libc::ENOSPC | libc::EDQUOT => IoError::NoSpace(path.to_owned()),
+        libc::EMFILE | libc::ENFILE => IoError::NoDescriptors(path.to_owned()),
         code => IoError::Failed { operation: doing.verb(), path: path.to_owned(), code },
     }
 }

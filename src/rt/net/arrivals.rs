@@ -9,8 +9,12 @@ use std::sync::mpsc::Receiver;
 
 /// What the accepting thread tells a shard.
 pub(super) enum Arrival {
+    /// The socket listens: clients can connect from now on.
+    Open,
     /// A client connected.
     Connection(OwnedFd),
+    /// A connection was closed at once, for others need the descriptors that are left.
+    Crowded,
     /// A connection could not be accepted: no descriptors or no memory left.
     Failed(io::Error),
     /// The address can't be listened on.

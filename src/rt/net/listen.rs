@@ -10,6 +10,8 @@ use super::stream::SocketStream;
 use super::sys;
 use crate::rt::bell::Bell;
 use crate::rt::local::yield_now;
+use crate::rt::start::descriptors;
+use crate::rt::stop::Signals;
 use crate::rt::world::World;
 use futures_lite::future::or;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -26,6 +28,9 @@ const BACKLOG: i32 = 4096;
 
 /// Connections that one turn of a shard takes.
 const TURN_ACCEPTS_MAX: u32 = 16;
+
+/// Descriptors that are left to files at least, however many clients connect; a quarter of all where those are few.
+const FILES_MIN: i32 = 1024;
 
 /// Pause after a failed accept (no descriptors left): trying again at once would only burn the core.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -82,6 +87,8 @@ impl Listeners {
         let run = move || {
             accepting.run(&registered.into_iter().take(usize::from(shards)).collect::<Vec<_>>(), shards)
         };
+        // The thread must not be the one that a signal ends: it inherits the mask that holds here.
+        let _signals = Signals::block();
         std::thread::Builder::new().name("accept".to_owned()).spawn(run).map_err(failed)?;
         Ok(Listeners { entrances, close, address: bound })
     }
@@ -93,11 +100,16 @@ impl Listeners {
     }
 
     /// Takes this shard's share of the connections until it stops, and hands each to `on_stream`, which spawns what
-    /// serves it.
+    /// serves it. Calls `on_open` once clients can connect.
     ///
     /// # Errors
     /// Only at the start: the socket can't listen.
-    pub async fn serve(&self, world: &World, on_stream: impl Fn(SocketStream)) -> Result<(), ListenError> {
+    pub async fn serve(
+        &self,
+        world: &World,
+        on_open: impl Fn(),
+        on_stream: impl Fn(SocketStream),
+    ) -> Result<(), ListenError> {
         let (arrivals, from) = channel();
         world.net().arrivals().attach(from);
         // The thread is gone only if another shard has closed already.
@@ -110,7 +122,9 @@ impl Listeners {
         let mut closed = std::pin::pin!(closed);
         while let Some(arrival) = or(async { Some(world.net().arrivals().next().await) }, &mut closed).await {
             match arrival {
+                Arrival::Open => on_open(),
                 Arrival::Connection(socket) => welcome(world, socket, &on_stream),
+                Arrival::Crowded => crowded(world),
                 Arrival::Failed(error) => refused(world, &error),
                 Arrival::Refused(error) => return Err(ListenError { address: self.address, error }),
             }
@@ -136,13 +150,22 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
 fn welcome(world: &World, socket: OwnedFd, on_stream: &impl Fn(SocketStream)) {
     let net = world.net();
     if net.watches.len() >= net.bounds.connections {
-        net.metrics.connections_refused_total.add(1);
-        return;
+        return crowded(world);
     }
     // Fails only on a connection that is over already, which its reader will notice.
     let _ = SockRef::from(&socket).set_tcp_nodelay(true);
     net.metrics.connections_accepted_total.add(1);
     on_stream(SocketStream::new(socket, std::rc::Rc::clone(net)));
+}
+
+/// A connection was closed at once: there are too many.
+fn crowded(world: &World) {
+    let refused = world.net().metrics.connections_refused_total.add(1);
+    // Whoever knocks again and again must not fill the log: line 1, 2, 4, 8, …
+    if refused.is_power_of_two() {
+        let (shard, open) = (world.shard().0, world.net().watches.len());
+        tracing::warn!(shard, open, refused, "too many connections; `ulimit -n` and LimitNOFILE= bound them");
+    }
 }
 
 fn refused(world: &World, error: &io::Error) {
@@ -171,11 +194,18 @@ impl Accepting {
             }
             return;
         }
+        entrances.iter().for_each(|entrance| entrance.tell(Arrival::Open));
         let mut next = 0;
+        let last = last_for_connections();
         self.close.arm();
         while !sys::wait_for_either(self.socket.as_raw_fd(), self.close.event().as_raw_fd()) {
             while let Some(accepted) = sys::accept(self.socket.as_raw_fd()) {
                 match accepted {
+                    // Descriptors are handed out from the lowest on: a high one says that few are left.
+                    Ok(socket) if socket.as_raw_fd() > last => {
+                        drop(socket);
+                        entrances[next % entrances.len()].tell(Arrival::Crowded);
+                    }
                     Ok(socket) => {
                         entrances[next % entrances.len()].tell(Arrival::Connection(socket));
                         next += 1;
@@ -190,6 +220,13 @@ impl Accepting {
             }
         }
     }
+}
+
+/// The highest descriptor that a client's connection may have. Those above are for files: a log that can't make its
+/// next segment takes no records.
+fn last_for_connections() -> i32 {
+    let limit = i32::try_from(descriptors()).unwrap_or(i32::MAX);
+    limit - (limit / 4).min(FILES_MIN)
 }
 
 impl Entrance {

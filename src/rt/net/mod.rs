@@ -33,6 +33,7 @@ use super::start::Ready;
 use crate::metrics::RuntimeMetrics;
 use arrivals::Arrivals;
 use buffers::Buffers;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,10 @@ pub(super) struct Bounds {
     pub(super) slow_frame: Duration,
     /// How long a peer may take nothing of what is sent to it.
     pub(super) send_stall: Duration,
+    /// Bytes that wait to be taken before memory counts as short.
+    pub(super) send_bytes: usize,
+    /// How long a peer may take less than its due while it is.
+    pub(super) send_pressed: Duration,
     /// Connections.
     pub(super) connections: usize,
 }
@@ -63,6 +68,8 @@ pub(super) struct NetShard {
     buffers: Buffers,
     watches: Watches,
     bounds: Bounds,
+    /// Bytes that wait to be taken by peers.
+    unsent: Cell<usize>,
 }
 
 impl NetShard {
@@ -79,6 +86,7 @@ impl NetShard {
             buffers,
             watches: Watches::default(),
             bounds,
+            unsent: Cell::new(0),
         }
     }
 
@@ -86,7 +94,8 @@ impl NetShard {
     pub(super) fn tick(&self, now: Duration, elapsed: Duration) {
         self.buffers.sweep();
         self.buffers.budget().expire(now);
-        let ended = self.watches.sweep(now, elapsed);
+        let pressed = (self.unsent.get() > self.bounds.send_bytes).then_some(self.bounds.send_pressed);
+        let ended = self.watches.sweep(now, elapsed, pressed);
         self.metrics.connections_timed_out_total.add(ended as u64);
     }
 
@@ -95,9 +104,9 @@ impl NetShard {
         &self.arrivals
     }
 
-    /// Whether someone waits for memory that other shards may return without a word.
+    /// Whether someone waits for memory that other shards may return without a word, or that slow peers hold.
     pub(super) fn wants_ticks(&self) -> bool {
-        self.buffers.budget().has_line()
+        self.buffers.budget().has_line() || self.unsent.get() > self.bounds.send_bytes
     }
 
     /// Frees receive memory that an idle shard doesn't need.
@@ -108,6 +117,11 @@ impl NetShard {
     /// Ends all connections, so that their tasks end.
     pub(super) fn shutdown_all(&self) {
         self.watches.shutdown_all();
+    }
+
+    /// Bytes that wait to be taken by peers.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.unsent.get()
     }
 
     /// Bytes that incomplete and unread frames hold.

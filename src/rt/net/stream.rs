@@ -36,6 +36,10 @@ impl Socket {
         self.socket.as_raw_fd()
     }
 
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// Why the connection is over.
     pub(super) fn over(&self) -> NetError {
         if self.watch.expired() { NetError::TimedOut } else { NetError::Closed }

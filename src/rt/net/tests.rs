@@ -110,7 +110,10 @@ async fn serve(task: Task, world: World, _mesh: Mesh<()>) {
     world.spawn(async move {
         let each = accepting.clone();
         let listeners = serving.listeners.clone();
-        listeners.serve(&accepting, |stream| each.spawn(connection(serving.clone(), stream))).await.unwrap();
+        listeners
+            .serve(&accepting, || (), |stream| each.spawn(connection(serving.clone(), stream)))
+            .await
+            .unwrap();
     });
     world.stopping().await;
     task.stats.send(world.stats()).unwrap();

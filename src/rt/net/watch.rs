@@ -18,6 +18,8 @@ pub(super) struct Watch {
     place: Cell<usize>,
     read_by: Cell<Duration>,
     write_by: Cell<Duration>,
+    /// Since when the peer owes a part of what is sent to it.
+    write_since: Cell<Duration>,
     expired: Cell<bool>,
 }
 
@@ -41,6 +43,18 @@ impl Watch {
     /// Whether the connection was ended because it was overdue.
     pub(super) fn expired(&self) -> bool {
         self.expired.get()
+    }
+
+    /// The peer has taken its due, or owes nothing yet.
+    pub(super) fn begin_sending(&self, now: Duration) {
+        self.write_since.set(now);
+    }
+
+    /// Whether the connection waits for longer than it may. `pressed`: how long a peer may owe what it is sent.
+    fn is_overdue(&self, now: Duration, pressed: Option<Duration>) -> bool {
+        let waits = self.write_by.get() != Duration::MAX;
+        let owes = |max: Duration| waits && now.saturating_sub(self.write_since.get()) >= max;
+        now >= self.read_by.get() || now >= self.write_by.get() || pressed.is_some_and(owes)
     }
 
     /// Sets a deadline until the guard goes.
@@ -83,6 +97,7 @@ impl Watches {
             place: Cell::new(all.len()),
             read_by: Cell::new(Duration::MAX),
             write_by: Cell::new(Duration::MAX),
+            write_since: Cell::new(Duration::ZERO),
             expired: Cell::new(false),
         });
         all.push(Rc::clone(&watch));
@@ -100,7 +115,8 @@ impl Watches {
     }
 
     /// Looks at the part of the connections that is due after `elapsed` since the last look. Returns how many it ended.
-    pub(super) fn sweep(&self, now: Duration, elapsed: Duration) -> usize {
+    /// While memory for sending is short, peers that owe for as long as `pressed` are ended as well.
+    pub(super) fn sweep(&self, now: Duration, elapsed: Duration, pressed: Option<Duration>) -> usize {
         let all = self.all.borrow();
         let part = elapsed.as_secs_f64() / ROUND.as_secs_f64();
         let count = ((all.len() as f64 * part).ceil() as usize).min(all.len());
@@ -109,8 +125,7 @@ impl Watches {
             let at = self.cursor.get() % all.len();
             self.cursor.set(at + 1);
             let watch = &all[at];
-            let overdue = now >= watch.read_by.get() || now >= watch.write_by.get();
-            if overdue && !watch.expired.replace(true) {
+            if watch.is_overdue(now, pressed) && !watch.expired.replace(true) {
                 sys::shutdown(watch.fd);
                 ended += 1;
             }

@@ -1,7 +1,7 @@
 //! The sending half.
 
 use super::stream::Socket;
-use super::sys;
+use super::{NetShard, sys};
 use crate::rt::local::yield_now;
 use crate::seam::{FrameWriter, NetError};
 use bytes::Bytes;
@@ -9,6 +9,36 @@ use std::rc::Rc;
 
 /// Bytes that one task sends before others get their turn, if the peer takes them as fast as they are sent.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a peer must take in `Bounds::send_pressed` while memory is short, so that nobody holds a large answer by taking
+/// a byte now and then.
+const DUE_BYTES: usize = 64 * 1024;
+
+/// Bytes of one `send` that are still to be taken, as part of the shard's sum.
+struct Unsent<'a> {
+    net: &'a NetShard,
+    bytes: usize,
+    /// Taken since the peer last owed nothing.
+    taken: usize,
+}
+
+impl Unsent<'_> {
+    fn sent(&mut self, socket: &Socket, bytes: usize) {
+        self.bytes -= bytes;
+        self.net.unsent.set(self.net.unsent.get() - bytes);
+        self.taken += bytes;
+        if self.taken >= DUE_BYTES {
+            self.taken = 0;
+            socket.watch().begin_sending(self.net.clock.mono());
+        }
+    }
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.net.unsent.set(self.net.unsent.get() - self.bytes);
+    }
+}
 
 /// The sending half of a connection. A `send` that is dropped half-way leaves half a frame on the wire: close it then.
 pub struct SocketWriter {
@@ -18,6 +48,13 @@ pub struct SocketWriter {
 impl SocketWriter {
     pub(super) fn new(socket: Rc<Socket>) -> Self {
         SocketWriter { socket }
+    }
+
+    fn begin(&self, bytes: usize) -> Unsent<'_> {
+        let net = self.socket.net();
+        net.unsent.set(net.unsent.get() + bytes);
+        self.socket.watch().begin_sending(net.clock.mono());
+        Unsent { net, bytes, taken: 0 }
     }
 
     /// Sends what the socket takes at once, or waits until it takes some.
@@ -46,6 +83,7 @@ impl SocketWriter {
 
     async fn send_all(&self, pieces: &mut [Bytes]) -> Result<(), NetError> {
         let (mut first, mut skip, mut turn) = (0, 0, 0);
+        let mut unsent = self.begin(pieces.iter().map(Bytes::len).sum());
         loop {
             while first < pieces.len() && pieces[first].len() == skip {
                 self.release(&mut pieces[first]);
@@ -55,6 +93,7 @@ impl SocketWriter {
                 return Ok(());
             }
             let mut sent = self.send_some(&pieces[first..], skip).await?;
+            unsent.sent(&self.socket, sent);
             turn += sent;
             while sent > 0 && sent >= pieces[first].len() - skip {
                 sent -= pieces[first].len() - skip;

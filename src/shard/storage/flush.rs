@@ -15,6 +15,8 @@ struct SegmentWrites<F: Files> {
     base: Offset,
     path: PathBuf,
     file: Option<F::File>,
+    /// The file's name is durable.
+    named: bool,
     header: SegmentHeader,
     chunks: Vec<SealedChunk<F>>,
     extent: u64,
@@ -33,8 +35,7 @@ impl<F: Files> SegmentWrites<F> {
         (self.end > self.extent || self.cut.is_some()) && !planted(Mutant::SharedFlushOfGrownFile)
     }
 
-    async fn write(&mut self, files: &F) -> Result<bool, StorageError> {
-        let mut created = false;
+    async fn write(&mut self, files: &F) -> Result<(), StorageError> {
         let file = match &self.file {
             Some(file) => file.clone(),
             None => {
@@ -42,7 +43,6 @@ impl<F: Files> SegmentWrites<F> {
                 let mut block = files.alloc(SEGMENT_HEADER_BYTES);
                 block.bytes_mut().copy_from_slice(&self.header.encode());
                 file.write(0, &block.seal(SEGMENT_HEADER_BYTES)).await?;
-                created = true;
                 self.file.insert(file).clone()
             }
         };
@@ -52,7 +52,7 @@ impl<F: Files> SegmentWrites<F> {
         if let Some(cut) = self.cut {
             file.truncate(cut).await?;
         }
-        Ok(created)
+        Ok(())
     }
 }
 
@@ -72,6 +72,10 @@ pub struct FlushJob<F: Files> {
     segments: Vec<SegmentWrites<F>>,
     upto: Offset,
     bytes: usize,
+    /// Bytes that become durable: those, and what earlier jobs were short of room for.
+    covers: u64,
+    /// Why it couldn't be written now.
+    shortage: Option<StorageError>,
 }
 
 impl<F: Files> FlushJob<F> {
@@ -81,13 +85,28 @@ impl<F: Files> FlushJob<F> {
         self.upto
     }
 
-    /// Writes everything; true if a file was made.
-    async fn write(&mut self, files: &F) -> Result<bool, StorageError> {
-        let mut created = false;
+    /// Why nothing of it was flushed, though it may be later: `PartitionLog::put_back` takes it.
+    #[must_use]
+    pub fn shortage(&self) -> Option<&StorageError> {
+        self.shortage.as_ref()
+    }
+
+    /// Writes everything, or notes what it is short of.
+    async fn write(&mut self, files: &F) -> Result<(), StorageError> {
         for segment in &mut self.segments {
-            created |= segment.write(files).await?;
+            match segment.write(files).await {
+                Err(error) if error.is_shortage() => {
+                    self.shortage = Some(error);
+                    return Ok(());
+                }
+                outcome => outcome?,
+            }
         }
-        Ok(created)
+        Ok(())
+    }
+
+    fn is_unnamed(&self) -> bool {
+        self.segments.iter().any(|segment| !segment.named)
     }
 }
 
@@ -97,8 +116,10 @@ impl<F: Files> PartitionLog<F> {
         if self.waits_for_zeros() {
             return Begun::Later;
         }
-        let mut job = FlushJob { dir: self.dir.clone(), segments: Vec::new(), upto: 0, bytes: 0 };
+        let dir = self.dir.clone();
+        let mut job = FlushJob { dir, segments: Vec::new(), upto: 0, bytes: 0, covers: 0, shortage: None };
         job.bytes = std::mem::take(&mut self.unflushed);
+        job.covers = job.bytes as u64 + std::mem::take(&mut self.put_back);
         let (key, cache, last) = (self.key, self.cache.clone(), self.segments.len() - 1);
         for (index, segment) in self.segments.iter_mut().enumerate() {
             segment.seal_open(&cache);
@@ -113,6 +134,7 @@ impl<F: Files> PartitionLog<F> {
                 base: segment.base,
                 path: segment.path.clone(),
                 file: segment.file.borrow().clone(),
+                named: segment.named,
                 header,
                 chunks,
                 extent: segment.extent,
@@ -128,7 +150,7 @@ impl<F: Files> PartitionLog<F> {
     /// Takes back a job that succeeded.
     pub fn written(&mut self, job: FlushJob<F>) {
         self.cache.written(job.bytes);
-        self.undurable -= job.bytes as u64;
+        self.undurable -= job.covers;
         self.durable = job.upto;
         for done in job.segments {
             if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == done.base) {
@@ -136,23 +158,40 @@ impl<F: Files> PartitionLog<F> {
                 segment.settled = done.settled;
                 segment.extent = done.cut.unwrap_or(segment.extent.max(done.end));
                 segment.join_zeros();
+                segment.named = true;
                 *segment.file.borrow_mut() = done.file;
+            }
+        }
+    }
+
+    /// Takes back a job that was short of something: the next one writes all of it again. Its bytes no longer count as
+    /// waiting for a flush; what takes no appends meanwhile must not stand in the way of what does.
+    pub fn put_back(&mut self, job: FlushJob<F>) {
+        self.cache.written(job.bytes);
+        self.put_back += job.covers;
+        for undone in job.segments {
+            if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == undone.base) {
+                let newer = std::mem::replace(&mut segment.pending, undone.chunks);
+                segment.pending.extend(newer);
+                *segment.file.borrow_mut() = undone.file;
             }
         }
     }
 }
 
 /// Writes all jobs, then flushes: once for all that stayed within written extents, where the file system lets one
-/// flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable.
+/// flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable,
+/// but for jobs with a `shortage`.
 ///
 /// # Errors
 /// The first write or flush that failed. Final for the log directory.
 pub async fn flush_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<(), StorageError> {
-    let created = write_all(files, jobs).await?;
+    write_all(files, jobs).await?;
     let per_file = files.flush_scope() == FlushScope::File;
     let mut shared = None;
     let mut any_own = false;
-    for segment in jobs.iter().flat_map(|job| &job.segments) {
+    let written = || jobs.iter().filter(|job| job.shortage.is_none());
+    for segment in written().flat_map(|job| &job.segments) {
         let file = segment.file.as_ref().expect("a written segment has a file");
         if per_file || segment.needs_own_sync() {
             file.sync().await?;
@@ -165,23 +204,21 @@ pub async fn flush_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<
     if let Some(file) = shared.filter(|_| !any_own) {
         file.sync().await?;
     }
-    for dir in created.into_iter().filter(|_| !planted(Mutant::NamelessSegment)) {
-        files.sync_dir(&dir).await?;
+    for job in written().filter(|job| job.is_unnamed() && !planted(Mutant::NamelessSegment)) {
+        files.sync_dir(&job.dir).await?;
     }
     Ok(())
 }
 
-/// All jobs' writes at the same time; the folders in which a file was made.
-async fn write_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<Vec<PathBuf>, StorageError> {
+/// All jobs' writes at the same time.
+async fn write_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<(), StorageError> {
     match jobs {
-        [] => Ok(Vec::new()),
-        [job] => Ok(if job.write(files).await? { vec![job.dir.clone()] } else { Vec::new() }),
+        [] => Ok(()),
+        [job] => job.write(files).await,
         _ => {
             let (left, right) = jobs.split_at_mut(jobs.len() / 2);
             let (left, right) = Box::pin(zip(write_all(files, left), write_all(files, right))).await;
-            let mut created = left?;
-            created.append(&mut right?);
-            Ok(created)
+            left.and(right)
         }
     }
 }

@@ -13,6 +13,7 @@ mod prepare;
 mod read;
 mod recover;
 mod retain;
+mod rope;
 mod segment;
 mod timestamp;
 
@@ -47,6 +48,14 @@ pub enum StorageError {
     },
     /// A file isn't what its name says.
     Foreign(PathBuf),
+}
+
+impl StorageError {
+    /// Whether something that may come back is short, so that the same may be tried again.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, StorageError::Io(error) if error.is_shortage())
+    }
 }
 
 impl From<IoError> for StorageError {
@@ -94,6 +103,8 @@ pub struct PartitionLog<F: Files> {
     durable: Offset,
     /// Bytes appended since the last flush began.
     unflushed: usize,
+    /// Bytes of flushes that were short of room, to be written by the next one.
+    put_back: u64,
     /// Bytes appended that aren't durable yet.
     undurable: u64,
     /// Bytes appended that no checkpoint tells of.

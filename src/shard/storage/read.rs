@@ -2,6 +2,7 @@
 //! read from the file in large windows, which stay in the cache for the next reader.
 
 use super::cache::{Slots, TailCache};
+use super::rope::Rope;
 use super::segment::{FileSlot, Segment};
 use super::{PartitionLog, StorageError};
 use crate::base::Offset;
@@ -29,71 +30,6 @@ pub(super) struct Wanted {
     pub(super) max_bytes: usize,
     /// The first batch may be larger.
     pub(super) first_whole: bool,
-}
-
-/// Consecutive pieces of a segment.
-#[derive(Debug, Default)]
-pub(super) struct Rope {
-    start: u64,
-    pieces: Vec<Bytes>,
-    end: u64,
-}
-
-impl Rope {
-    pub(super) fn at(start: u64) -> Self {
-        Rope { start, pieces: Vec::new(), end: start }
-    }
-
-    pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Adds a piece that begins at or before the rope's end.
-    pub(super) fn push(&mut self, position: u64, bytes: &Bytes) {
-        let skip = usize::try_from(self.end - position).expect("pieces are small");
-        if skip < bytes.len() {
-            self.pieces.push(bytes.slice(skip..));
-            self.end = position + bytes.len() as u64;
-        }
-    }
-
-    /// The bytes between two positions, as slices of the pieces.
-    pub(super) fn slices(&self, from: u64, to: u64) -> Vec<Bytes> {
-        assert!(self.start <= from && from <= to && to <= self.end, "the rope has it");
-        let mut at = self.start;
-        let mut slices = Vec::new();
-        for piece in &self.pieces {
-            let (start, end) = (at, at + piece.len() as u64);
-            let (low, high) = (from.max(start), to.min(end));
-            if low < high {
-                let index = |position: u64| usize::try_from(position - start).expect("pieces are small");
-                slices.push(piece.slice(index(low)..index(high)));
-            }
-            at = end;
-        }
-        slices
-    }
-
-    /// The header of the batch at a position, if the rope has all of it.
-    pub(super) fn header(&self, position: u64) -> Option<BatchMeta> {
-        let end = position + BATCH_HEADER_BYTES as u64;
-        if end > self.end {
-            return None;
-        }
-        let mut at = self.start;
-        for piece in &self.pieces {
-            let next = at + piece.len() as u64;
-            if position < next {
-                let index = usize::try_from(position - at).expect("pieces are small");
-                if end <= next {
-                    return BatchMeta::read(&piece[index..]);
-                }
-                return BatchMeta::read(&self.slices(position, end).concat());
-            }
-            at = next;
-        }
-        None
-    }
 }
 
 /// As many of these batches, from the first on, as fit.
@@ -125,7 +61,7 @@ pub(super) enum Cut {
 
 /// Finds the batches wanted in a rope that starts at a batch.
 pub(super) fn cut(rope: &Rope, wanted: Wanted, segment_end: u64) -> Cut {
-    let mut position = rope.start;
+    let mut position = rope.start();
     let mut first = None;
     let mut next = wanted.from;
     while position < segment_end {
@@ -324,12 +260,7 @@ fn verify<F: Files>(rope: &Rope, loader: &Loader<F>, from: u64, end: u64) -> Res
     while position < end {
         let meta = rope.header(position).ok_or_else(|| loader.corrupt(position))?;
         let next = position + meta.bytes as u64;
-        let slices = rope.slices(position, next.min(rope.end()));
-        let fits = match &slices[..] {
-            [whole] => meta.crc_fits(whole),
-            pieces => meta.crc_fits(&pieces.concat()),
-        };
-        if next > end || !fits {
+        if next > end || !meta.crc_fits_slices(&rope.slices(position, next.min(rope.end()))) {
             return Err(loader.corrupt(position));
         }
         loader.index.borrow_mut().push(&meta, position);

@@ -147,6 +147,10 @@ impl<F: Files> Recovery<'_, F> {
             Some(active) => self.tidy_tail(active).await?,
             None => segments.push_back(Segment::new(self.dir, self.scan.next_offset, self.now_ms)),
         }
+        if self.scan.next_offset > self.checkpoint.durable {
+            // Their names may be as new as their bytes.
+            self.files.sync_dir(self.dir).await?;
+        }
         Ok(segments)
     }
 
@@ -206,6 +210,7 @@ impl<F: Files> Recovery<'_, F> {
         segment.written = segment.end;
         segment.settled = (segment.next, segment.index.borrow().largest_timestamp());
         segment.extent = block_ceil(segment.end);
+        segment.named = true;
         *segment.file.borrow_mut() = Some(file.clone());
         if stop == Stop::Bad || size > segment.extent {
             self.tidy_tail(&mut segment).await?;
@@ -304,6 +309,7 @@ impl<F: Files> Recovery<'_, F> {
             log_start: self.state.log_start,
             durable: log_end,
             unflushed: 0,
+            put_back: 0,
             undurable: 0,
             since_checkpoint: 0,
             checkpointed_start: self.checkpoint.log_start,

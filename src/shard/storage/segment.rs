@@ -43,6 +43,8 @@ pub(super) struct Segment<F: Files> {
     pub(super) path: PathBuf,
     /// Empty until the first flush makes it, and after a restart until somebody reads it.
     pub(super) file: FileSlot<F>,
+    /// The file's name is durable.
+    pub(super) named: bool,
     pub(super) created_ms: i64,
     /// Offset after the last record.
     pub(super) next: Offset,
@@ -76,6 +78,7 @@ impl<F: Files> Segment<F> {
             base,
             path: dir.join(crate::log::segment::file_name(base)),
             file: Rc::default(),
+            named: false,
             created_ms,
             next: base,
             end: SEGMENT_HEADER_BYTES as u64,
@@ -101,6 +104,7 @@ impl<F: Files> Segment<F> {
             next: next_offset,
             end,
             written: end,
+            named: true,
             settled: (next_offset, largest_timestamp),
             extent: block_ceil(end),
             index: Rc::new(RefCell::new(index)),

@@ -1,11 +1,13 @@
 //! Looking up the first record at or after a time (rows 95 and 96).
 
-use super::read::{Loader, Rope};
+use super::read::Loader;
+use super::rope::Rope;
 use super::segment::Segment;
 use super::{PartitionLog, StorageError};
 use crate::base::{LeaderEpoch, Offset};
-use crate::seam::Files;
-use crate::wire::batch::first_at_or_after;
+use crate::seam::{Files, World};
+use crate::wire::batch::{RecordError, Searched, TimestampSearch};
+use bytes::Bytes;
 
 /// Bytes looked at before more are read.
 const STRIDE: u64 = 64 * 1024;
@@ -54,11 +56,12 @@ impl<F: Files> PartitionLog<F> {
 }
 
 impl<F: Files> TimestampPlan<F> {
-    /// The record; `None` if there is none.
+    /// The record; `None` if there is none. Produce takes no batch that can't be looked into; where an earlier build
+    /// took one, its first offset is the answer: whoever reads from there on misses nothing.
     ///
     /// # Errors
     /// The file can't be read, or a batch isn't what was written.
-    pub async fn run(self) -> Result<Option<Found>, StorageError> {
+    pub async fn run(self, world: &impl World) -> Result<Option<Found>, StorageError> {
         for loader in self.segments {
             loader.index_until(|index| index.position_for_timestamp(self.timestamp).is_some()).await?;
             let by_time = loader.index.borrow().position_for_timestamp(self.timestamp);
@@ -80,15 +83,46 @@ impl<F: Files> TimestampPlan<F> {
                     if rope.end() < end {
                         return Err(corrupt);
                     }
-                    let batch = rope.slices(position, end).concat();
-                    let found = first_at_or_after(&batch, self.timestamp, self.from);
-                    if let Some((offset, timestamp)) = found.map_err(|_| corrupt)? {
+                    let batch = joined(rope.slices(position, end));
+                    let found = look_into(world, batch, self.timestamp, self.from).await;
+                    let found = found.unwrap_or_else(|error| {
+                        let path = loader.path.display();
+                        tracing::debug!(%error, position, "a batch in {path} can't be looked into");
+                        Some((meta.base_offset.max(self.from), meta.max_timestamp))
+                    });
+                    if let Some((offset, timestamp)) = found {
                         return Ok(Some(Found { offset, timestamp, leader_epoch: meta.leader_epoch }));
                     }
                 }
+                if end / STRIDE > position / STRIDE {
+                    world.yield_now().await;
+                }
                 position = end;
+                rope.release(position);
             }
         }
         Ok(None)
+    }
+}
+
+/// One batch in one piece.
+fn joined(mut slices: Vec<Bytes>) -> Bytes {
+    if slices.len() == 1 { slices.swap_remove(0) } else { slices.concat().into() }
+}
+
+/// Looks into one batch, and lets others run between its pieces.
+async fn look_into(
+    world: &impl World,
+    batch: Bytes,
+    timestamp: i64,
+    from: Offset,
+) -> Result<Option<(Offset, i64)>, RecordError> {
+    let mut search = TimestampSearch::new(batch, timestamp, from)?;
+    loop {
+        match search.step()? {
+            Searched::Found(offset, timestamp) => return Ok(Some((offset, timestamp))),
+            Searched::Nothing => return Ok(None),
+            Searched::More => world.yield_now().await,
+        }
     }
 }

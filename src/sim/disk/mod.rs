@@ -28,13 +28,15 @@ struct Shared {
     trouble: Cell<Option<(u64, Trouble)>>,
 }
 
-/// What befalls all operations from some moment on, until the process ends.
+/// What befalls operations from some moment on, until the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// They fail with EIO.
     Fails,
     /// They never end.
     Hangs,
+    /// So many that take space find none; then there is some again.
+    Full(u64),
 }
 
 /// The disk. Outlives the processes that use it; a clone is the same disk.
@@ -68,6 +70,11 @@ impl Disk {
         self.0.trouble.set(Some((operations, trouble)));
     }
 
+    /// What there was of trouble ends.
+    pub fn relieve(&self) {
+        self.0.trouble.set(None);
+    }
+
     async fn work(&self, operation: &'static str, path: &Path, bytes: usize) -> Result<(), IoError> {
         let exec = &self.0.exec;
         exec.note(bytes as u64);
@@ -80,6 +87,12 @@ impl Disk {
             None => Ok(()),
             Some((0, Trouble::Fails)) => Err(IoError::Failed { operation, path: path.to_owned(), code: EIO }),
             Some((0, Trouble::Hangs)) => std::future::pending().await,
+            Some((0, Trouble::Full(0))) => Ok(()),
+            Some((0, Trouble::Full(left))) if ["write", "create", "mkdir"].contains(&operation) => {
+                self.0.trouble.set(Some((0, Trouble::Full(left - 1))));
+                Err(IoError::NoSpace(path.to_owned()))
+            }
+            Some((0, Trouble::Full(_))) => Ok(()),
             Some((left, trouble)) => {
                 self.0.trouble.set(Some((left - 1, trouble)));
                 Ok(())
@@ -156,12 +169,18 @@ impl DiskFile {
             state.in_flight.insert(number, InFlight { inode: self.inode, position, data });
             number
         };
-        self.disk.work("write", &self.path, bytes).await?;
+        let worked = self.disk.work("write", &self.path, bytes).await;
         let mut state = shared.state.borrow_mut();
-        if let Some(write) = state.in_flight.remove(&number) {
-            state.land(write);
+        match worked {
+            Ok(()) => {
+                let write = state.in_flight.remove(&number);
+                write.into_iter().for_each(|write| state.land(write));
+            }
+            // Nothing of it was written; of one that failed otherwise anything may have been.
+            Err(IoError::NoSpace(_)) => drop(state.in_flight.remove(&number)),
+            Err(_) => {}
         }
-        Ok(())
+        worked
     }
 }
 

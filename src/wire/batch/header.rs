@@ -2,6 +2,7 @@
 
 use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use bytes::Bytes;
 use zerocopy::big_endian::{I16, I32, I64, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -184,6 +185,20 @@ impl BatchMeta {
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
         self.producer_id.0 >= 0
+    }
+
+    /// Whether the CRC fits a whole batch that lies in several slices.
+    #[must_use]
+    pub fn crc_fits_slices(&self, slices: &[Bytes]) -> bool {
+        let (mut skip, mut left, mut crc) = (CRC_END, self.bytes.saturating_sub(CRC_END), 0);
+        for slice in slices {
+            let covered = slice.get(skip..).unwrap_or_default();
+            let covered = &covered[..covered.len().min(left)];
+            crc = crc32c::crc32c_append(crc, covered);
+            skip = skip.saturating_sub(slice.len());
+            left -= covered.len();
+        }
+        left == 0 && crc == self.crc
     }
 
     /// Whether the CRC fits the bytes, which must be the whole batch.

@@ -2,6 +2,7 @@
 
 mod header;
 mod records;
+mod search;
 mod skim;
 mod validate;
 mod walk;
@@ -10,6 +11,7 @@ mod walk;
 mod tests;
 
 pub use header::{BatchMeta, Codec, Stamp, patch_offsets, rewrite_stamp};
-pub use records::{BatchBuilder, Record, RecordError, first_at_or_after, records};
+pub use records::{BatchBuilder, Record, RecordError, records};
+pub use search::{Searched, TimestampSearch};
 pub use validate::{BatchError, ClientRules, Contents, Demands, Fault, Valid, faults, validate_client_batch};
 pub use walk::{Walk, walk};

@@ -1,7 +1,6 @@
 //! The records inside a batch: reading them, building batches of them.
 
 use super::header::{BatchMeta, CRC_END, Codec, patch_offsets};
-use super::skim::skim;
 use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{LeaderEpoch, Offset};
 use crate::wire::compress::{CompressError, compress, decompress};
@@ -153,29 +152,6 @@ pub fn records(batch: &[u8]) -> Result<Vec<Record>, RecordError> {
         true
     })?;
     Ok(list)
-}
-
-/// The first record from an offset on with a timestamp of at least `wanted`: (offset, timestamp). Timestamps needn't
-/// rise.
-///
-/// # Errors
-/// As `records`.
-pub fn first_at_or_after(
-    batch: &[u8],
-    wanted: i64,
-    from: Offset,
-) -> Result<Option<(Offset, i64)>, RecordError> {
-    let meta = whole(batch)?;
-    let mut found = None;
-    skim(batch, &meta, |record| {
-        let timestamp = meta.timestamp_of(record.timestamp_delta);
-        let offset = meta.base_offset.saturating_add(record.offset_delta);
-        if timestamp >= wanted && offset >= from {
-            found = Some((offset, timestamp));
-        }
-        found.is_none()
-    })?;
-    Ok(found)
 }
 
 /// Builds one batch. For tests, tools and what the broker itself writes.

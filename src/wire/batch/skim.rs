@@ -1,14 +1,12 @@
 //! A walk over a batch's records that looks at what the broker needs to know and skips the rest: no key, value or
-//! header is copied, and of a compressed batch only the decoder's window is in memory at a time.
+//! header is copied, and of a compressed batch only the decoder's window is in memory at a time. `search` walks in
+//! steps, for what may take long and is asked for often.
 
 use super::header::{BatchMeta, Codec};
 use super::records::RecordError;
 use crate::base::limits::{BATCH_HEADER_BYTES, DECOMPRESSED_BYTES_MAX};
-use crate::wire::compress::{CompressError, snappy};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
-
-/// Decompressed bytes that are in memory at a time, beside the decoder's own.
-const WINDOW_BYTES: usize = 32 * 1024;
+use crate::wire::compress::{CompressError, decompressing};
+use std::io::{BufRead, ErrorKind};
 
 /// What the broker looks at in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,33 +31,12 @@ pub(super) fn skim(
     let payload = batch.get(BATCH_HEADER_BYTES..meta.bytes).ok_or(RecordError::Malformed)?;
     match meta.codec().ok_or(RecordError::Malformed)? {
         Codec::None => walk(payload, each),
-        Codec::Gzip => walk(buffered(flate2::read::MultiGzDecoder::new(payload)), each),
-        // Its blocks are small, and there is no decoder of them that streams.
-        Codec::Snappy => walk(&*snappy(payload).map_err(RecordError::Compression)?, each),
-        Codec::Lz4 if !lz4_has_end(payload) => Err(RecordError::Compression(CompressError::Damaged)),
-        Codec::Lz4 => walk(lz4_flex::frame::FrameDecoder::new(payload), each),
-        Codec::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(payload);
-            walk(buffered(decoder.map_err(|_| RecordError::Compression(CompressError::Damaged))?), each)
-        }
+        codec => walk(decompressing(codec, payload).map_err(RecordError::Compression)?, each),
     }
 }
 
-fn buffered<R: Read>(decoder: R) -> BufReader<R> {
-    BufReader::with_capacity(WINDOW_BYTES, decoder)
-}
-
-/// Whether an LZ4 frame has its end mark. Clients stop at a frame without one; this decoder takes it for a short one.
-fn lz4_has_end(frame: &[u8]) -> bool {
-    const FLAGS_AT: usize = 4;
-    const CONTENT_CHECKSUM: u8 = 1 << 2;
-    let Some(flags) = frame.get(FLAGS_AT) else { return false };
-    let behind = if flags & CONTENT_CHECKSUM == 0 { 0 } else { 4 };
-    frame.len().checked_sub(behind).is_some_and(|end| frame[..end].ends_with(&[0; 4]))
-}
-
 fn walk(source: impl BufRead, mut each: impl FnMut(Skimmed) -> bool) -> Result<(), RecordError> {
-    let mut source = Source { inner: source, left: DECOMPRESSED_BYTES_MAX };
+    let mut source = Source::new(source);
     while !source.is_at_end()? {
         if !each(source.record()?) {
             break;
@@ -68,22 +45,41 @@ fn walk(source: impl BufRead, mut each: impl FnMut(Skimmed) -> bool) -> Result<(
     Ok(())
 }
 
+/// The beginning of a record.
+pub(super) struct Head {
+    /// As in `Skimmed`.
+    pub(super) timestamp_delta: i64,
+    /// As in `Skimmed`.
+    pub(super) offset_delta: i64,
+    /// Bytes of the record that follow.
+    pub(super) rest: usize,
+}
+
 /// Bytes as a codec gives them, counted.
-struct Source<R> {
+pub(super) struct Source<R> {
     inner: R,
     /// Bytes that it may still give.
     left: usize,
 }
 
 impl<R: BufRead> Source<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Source { inner, left: DECOMPRESSED_BYTES_MAX }
+    }
+
+    /// Bytes that it may still give before it is too large.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
     fn window(&mut self) -> Result<&[u8], RecordError> {
         self.inner.fill_buf().map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => RecordError::Malformed,
-            _ => RecordError::Compression(CompressError::Damaged),
+            _ => RecordError::Compression(error.into()),
         })
     }
 
-    fn is_at_end(&mut self) -> Result<bool, RecordError> {
+    pub(super) fn is_at_end(&mut self) -> Result<bool, RecordError> {
         Ok(self.window()?.is_empty())
     }
 
@@ -93,7 +89,7 @@ impl<R: BufRead> Source<R> {
         Ok(())
     }
 
-    fn skip(&mut self, mut bytes: usize) -> Result<(), RecordError> {
+    pub(super) fn skip(&mut self, mut bytes: usize) -> Result<(), RecordError> {
         while bytes > 0 {
             let there = self.window()?.len().min(bytes);
             if there == 0 {
@@ -138,13 +134,19 @@ impl<R: BufRead> Source<R> {
         Ok(true)
     }
 
+    /// The beginning of the record that comes next.
+    pub(super) fn head(&mut self) -> Result<Head, RecordError> {
+        let mut rest = usize::MAX;
+        let length = self.varint(&mut rest)?;
+        rest = usize::try_from(length).map_err(|_| RecordError::Malformed)?;
+        let _attributes = self.byte(&mut rest)?;
+        let timestamp_delta = self.varint(&mut rest)?;
+        let offset_delta = self.varint(&mut rest)?;
+        Ok(Head { timestamp_delta, offset_delta, rest })
+    }
+
     fn record(&mut self) -> Result<Skimmed, RecordError> {
-        let mut within = usize::MAX;
-        let length = self.varint(&mut within)?;
-        within = usize::try_from(length).map_err(|_| RecordError::Malformed)?;
-        let _attributes = self.byte(&mut within)?;
-        let timestamp_delta = self.varint(&mut within)?;
-        let offset_delta = self.varint(&mut within)?;
+        let Head { timestamp_delta, offset_delta, rest: mut within } = self.head()?;
         let has_key = self.skip_bytes(&mut within)?;
         let _has_value = self.skip_bytes(&mut within)?;
         let headers = self.varint(&mut within)?;

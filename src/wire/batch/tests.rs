@@ -15,6 +15,17 @@ fn batch(codec: Codec) -> Bytes {
         .build()
 }
 
+fn first_at_or_after(batch: &Bytes, wanted: i64, from: i64) -> Result<Option<(i64, i64)>, RecordError> {
+    let mut search = TimestampSearch::new(batch.clone(), wanted, from)?;
+    loop {
+        match search.step()? {
+            Searched::Found(offset, timestamp) => return Ok(Some((offset, timestamp))),
+            Searched::Nothing => return Ok(None),
+            Searched::More => {}
+        }
+    }
+}
+
 /// Writes over a part of a batch, and its CRC anew.
 fn patched(batch: &Bytes, at: usize, with: &[u8]) -> Bytes {
     let mut bytes = batch.to_vec();
