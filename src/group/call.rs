@@ -1,7 +1,7 @@
 //! What clients ask of a coordinator, and what it answers. Both travel over the mesh to the shard that owns the group's
 //! partition and back, in Kafka's own messages.
 
-use crate::base::{ErrorCode, ShardId};
+use crate::base::{ErrorCode, ShardId, TopicPartition};
 use crate::wire::Str;
 use crate::wire::generated::delete_groups_response::DeletableGroupResult;
 use crate::wire::generated::describe_groups_response::DescribedGroup;
@@ -32,6 +32,15 @@ pub struct Client {
     pub id: Str,
     /// Its address as Kafka writes it: `/127.0.0.1`.
     pub host: Str,
+}
+
+/// One question to the coordinator of one partition of `__consumer_offsets`.
+#[derive(Clone, Debug)]
+pub struct GroupCall {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// What is asked.
+    pub op: GroupOp,
 }
 
 /// The questions.
@@ -114,4 +123,15 @@ pub enum GroupReply {
     Deleted(DeletableGroupResult),
     /// To `DeleteOffsets`.
     OffsetsDeleted(OffsetDeleteResponse),
+}
+
+impl GroupOp {
+    /// Whether it never leads to a record: it can be answered while nothing can be written.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            GroupOp::Heartbeat(_) | GroupOp::Fetch { .. } | GroupOp::Describe { .. } | GroupOp::List { .. }
+        )
+    }
 }

@@ -1,7 +1,9 @@
 //! What shards tell each other.
 
+use super::groups::GroupCalls;
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, Record};
+use crate::group::call::{Asker, GroupReply};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
 use crate::replica::{Waiter, Watcher};
 use bytes::Bytes;
@@ -14,6 +16,10 @@ pub enum Message {
     Calls(Calls),
     /// Answers to calls, for any sets of the receiver.
     Replies(Vec<(Waiter, PartitionReply)>),
+    /// Questions to coordinators of groups that the receiver has.
+    GroupCalls(GroupCalls),
+    /// Answers to them, for any sets of the receiver.
+    GroupReplies(Vec<(Asker, GroupReply)>),
     /// Reads for one fetch.
     Read {
         /// Who asks.

@@ -39,6 +39,10 @@ pub enum Event {
     Tick,
     /// Topics are gone, and so are the offsets in them.
     TopicsDeleted(Vec<Str>),
+    /// Appended records can't be made durable for now: whoever waits for that is told, and may ask again.
+    Stalled,
+    /// The broker stops: whoever waits for other members is sent away, and nobody may wait any more.
+    Close,
     /// The coordinator isn't here any more: everybody who waits is told.
     Resign(ErrorCode),
 }
@@ -87,6 +91,8 @@ pub struct Coordinator {
     output: Output,
     /// Answers that wait until their offset is durable, in order.
     held: VecDeque<(Offset, Asker, GroupReply)>,
+    /// The broker stops.
+    closing: bool,
     /// Where the log ends.
     appended: Offset,
     durable: Offset,
@@ -104,6 +110,7 @@ impl Coordinator {
             timers: Timers::default(),
             output: Output::default(),
             held: VecDeque::new(),
+            closing: false,
             appended: 0,
             durable: 0,
         }
@@ -170,6 +177,11 @@ impl Coordinator {
             Event::Durable { upto } => self.durable = self.durable.max(upto),
             Event::Tick => self.tick(now),
             Event::TopicsDeleted(topics) => self.forget_topics(&topics),
+            Event::Stalled => return self.fail_held(ErrorCode::CoordinatorNotAvailable, out),
+            Event::Close => {
+                self.closing = true;
+                self.turn_away(ErrorCode::NotCoordinator, now);
+            }
             Event::Resign(error) => return self.resign(error, now, out),
         }
         self.hand_over(out);
@@ -205,6 +217,9 @@ impl Coordinator {
     }
 
     fn request(&mut self, asker: Asker, op: GroupOp, now: Now) {
+        if self.closing && matches!(op, GroupOp::Join { .. } | GroupOp::Sync(_)) {
+            return self.answer(asker, GroupReply::Failed(ErrorCode::NotCoordinator));
+        }
         match op {
             GroupOp::Join { request, version, client, uuid } => {
                 self.join(asker, &request, version, &client, &uuid, now);
@@ -240,15 +255,23 @@ impl Coordinator {
 
     /// Everybody who waits is told to go and find the coordinator.
     fn resign(&mut self, error: ErrorCode, now: Now, out: &mut Effects) {
+        // What was held may rest on records that never became durable.
+        self.fail_held(error, out);
+        self.turn_away(error, now);
+        out.replies.append(&mut self.output.replies);
+        self.output.records.clear();
+    }
+
+    fn fail_held(&mut self, error: ErrorCode, out: &mut Effects) {
+        let held = self.held.drain(..).map(|(_, asker, _)| (asker, GroupReply::Failed(error)));
+        out.replies.extend(held);
+    }
+
+    fn turn_away(&mut self, error: ErrorCode, now: Now) {
         let ids: Vec<Str> = self.groups.keys().cloned().collect();
         for id in ids {
             self.with_group(&id, now, |group, turn| group.turn_away(error, turn));
         }
-        // What was held may rest on records that never became durable.
-        let held = self.held.drain(..).map(|(_, asker, _)| (asker, GroupReply::Failed(error)));
-        out.replies.extend(held);
-        out.replies.append(&mut self.output.replies);
-        self.output.records.clear();
     }
 
     fn answer(&mut self, asker: Asker, reply: GroupReply) {
