@@ -141,7 +141,7 @@ impl Fixture {
             (fresh, 0)
         });
         let asker = Asker { shard: ShardId(0), set: 1, index: 0 };
-        let mut event = Event::Request { asker, op: call.op };
+        let mut event = Event::Request { asker, op: Box::new(call.op) };
         loop {
             coordinator.step(self.group_now(), event, &mut out);
             if !out.records.is_empty() {

@@ -101,7 +101,8 @@ pub enum GroupOp {
 /// The answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupReply {
-    /// To every question: it wasn't looked at, because the coordinator isn't here (16), is loading (14) or is full (15).
+    /// To every question: nobody looked at it, because the coordinator isn't here (16), is loading (14) or is full
+    /// (15).
     Failed(ErrorCode),
     /// To `Join`.
     Join(JoinGroupResponse),

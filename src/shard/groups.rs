@@ -183,7 +183,7 @@ impl<B: Broker> Shard<B> {
                 Some(error) => {
                     answers.entry(asker.shard).or_default().push((asker, GroupReply::Failed(error)))
                 }
-                None => self.step_groups(key, Event::Request { asker, op }, &mut answers),
+                None => self.step_groups(key, Event::Request { asker, op: Box::new(op) }, &mut answers),
             }
         }
         if !early.is_empty() {
@@ -237,7 +237,8 @@ impl<B: Broker> Shard<B> {
             match self.append_records(key, &list) {
                 Ok(end) => coordinator.placed(end, effects),
                 Err(error) => {
-                    tracing::error!(partition = %key, %error, "the log of groups takes no records: they are not served");
+                    let what = "the log of groups takes no records: they are not served";
+                    tracing::error!(partition = %key, %error, "{what}");
                     coordinator.step(self.group_now(), Event::Resign(ErrorCode::NotCoordinator), effects);
                     placed = false;
                 }

@@ -61,11 +61,12 @@ fn answer(context: &Context<'_>, request: FindCoordinatorRequest) -> Plan {
         let coordinators = keys.map(|key| find(context, kind, key)).collect();
         return context.respond(&FindCoordinatorResponse { coordinators, ..Default::default() });
     }
-    let Coordinator { node_id, host, port, error_code, .. } = find(context, kind, request.key);
-    let error = ErrorCode::from_code(error_code).unwrap_or_default();
+    let Coordinator { node_id, host, port, error_code, error_message, .. } = find(context, kind, request.key);
+    // Kafka's text where all is well.
+    let error_message = if error_code == 0 { Some(Str::from_static("NONE")) } else { error_message };
     context.respond(&FindCoordinatorResponse {
         error_code,
-        error_message: Some(Str::from_static(error.name())),
+        error_message,
         node_id,
         host,
         port,
@@ -88,10 +89,22 @@ fn find(context: &Context<'_>, kind: i8, key: Str) -> Coordinator {
             node_id: -1,
             port: -1,
             error_code: error.code(),
-            error_message: Some(Str::EMPTY),
+            error_message: Some(message(error)),
             ..Default::default()
         },
     }
+}
+
+/// What to tell a person.
+fn message(error: ErrorCode) -> Str {
+    Str::from_static(match error {
+        ErrorCode::InvalidRequest => {
+            "This most likely occurs because of a request being malformed by the client library or the message was \
+             sent to an incompatible broker. See the broker logs for more details."
+        }
+        ErrorCode::TransactionalIdAuthorizationFailed => "This broker has no transactions yet.",
+        _ => "The coordinator is not available.",
+    })
 }
 
 /// The broker that leads the group's partition.

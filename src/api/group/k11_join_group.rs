@@ -23,9 +23,12 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     Ok(ask_one(context, &group, op, move |context, reply| {
         let mut response = match reply {
             GroupReply::Join(response) => response,
-            other => {
-                JoinGroupResponse { error_code: failure(&other).code(), member_id, ..Default::default() }
-            }
+            other => JoinGroupResponse {
+                error_code: failure(&other).code(),
+                member_id,
+                protocol_name: None,
+                ..Default::default()
+            },
         };
         if version < NULL_PROTOCOL_FROM && response.protocol_name.is_none() {
             response.protocol_name = Some(Str::EMPTY);

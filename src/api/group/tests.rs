@@ -236,12 +236,9 @@ fn tools_see_and_delete_groups() {
     let listed: ListGroupsResponse = fixture.ask(16, 5, &ListGroupsRequest::default()).message();
     let group = &listed.groups[0];
     assert_eq!((group.group_id.as_str(), group.group_state.as_str()), ("g", "Empty"));
-    assert_eq!((group.protocol_type.as_str(), group.group_type.as_str()), ("", "Classic"));
-    let request = DescribeGroupsRequest {
-        groups: vec!["g".into(), "h".into()],
-        include_authorized_operations: true,
-        ..Default::default()
-    };
+    assert_eq!((group.protocol_type.as_str(), group.group_type.as_str()), ("", "classic"));
+    let request =
+        DescribeGroupsRequest { groups: vec!["g".into(), "h".into()], include_authorized_operations: true };
     let described: DescribeGroupsResponse = fixture.ask(15, 6, &request).message();
     let codes: Vec<_> = described.groups.iter().map(|group| group.error_code).collect();
     assert_eq!(codes, [0, 69]);

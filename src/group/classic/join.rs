@@ -58,7 +58,7 @@ impl Join<'_> {
 
 /// A refusal.
 pub(in crate::group) fn refused(member_id: Str, error: ErrorCode) -> JoinGroupResponse {
-    JoinGroupResponse { error_code: error.code(), member_id, ..Default::default() }
+    JoinGroupResponse { error_code: error.code(), member_id, protocol_name: None, ..Default::default() }
 }
 
 impl ClassicGroup {

@@ -17,7 +17,7 @@ use crate::wire::generated::{OffsetDeleteRequest, OffsetDeleteResponse};
 const UNKNOWN_IS_AN_ERROR_FROM: i16 = 6;
 
 /// Kafka's name for the type of these groups.
-const CLASSIC: &str = "Classic";
+const CLASSIC: &str = "classic";
 
 impl Coordinator {
     pub(super) fn describe(&mut self, asker: Asker, id: &Str, version: i16) {

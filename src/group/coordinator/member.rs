@@ -2,25 +2,17 @@
 
 use super::Coordinator;
 use crate::base::ErrorCode;
-use crate::group::call::{Asker, Client, GroupReply};
+use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::{ClassicGroup, Join, join_refused, sync_refused};
 use crate::group::settings::Now;
 use crate::wire::generated::leave_group_response::MemberResponse;
 use crate::wire::generated::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, LeaveGroupRequest, LeaveGroupResponse,
-    SyncGroupRequest,
+    HeartbeatRequest, HeartbeatResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest,
 };
 
 impl Coordinator {
-    pub(super) fn join(
-        &mut self,
-        asker: Asker,
-        request: &JoinGroupRequest,
-        version: i16,
-        client: &Client,
-        uuid: &str,
-        now: Now,
-    ) {
+    pub(super) fn join(&mut self, join: &Join<'_>, now: Now) {
+        let Join { asker, request, .. } = *join;
         let id = &request.group_id;
         let refuse = |error| GroupReply::Join(join_refused(request.member_id.clone(), error));
         let bounds = self.settings.session_timeout_min_ms..=self.settings.session_timeout_max_ms;
@@ -40,12 +32,11 @@ impl Coordinator {
         if is_new {
             self.put(ClassicGroup::new(id.detached(), now.wall_ms));
         }
-        let join = Join { asker, request, version, client, uuid };
         let in_use = self.with_group(id, now, |group, turn| {
             if is_new {
                 turn.out.records.push(group.record());
             }
-            group.join(&join, turn);
+            group.join(join, turn);
             !group.is_empty() || group.awaits_members()
         });
         if is_new && in_use == Some(false) {

@@ -9,7 +9,7 @@ mod retention;
 mod tests;
 
 use super::call::{Asker, GroupOp, GroupReply};
-use super::classic::ClassicGroup;
+use super::classic::{ClassicGroup, Join};
 use super::offsets::Offsets;
 use super::record::{GroupRecord, Replayed, replayed};
 use super::settings::{Now, Settings};
@@ -28,7 +28,7 @@ pub enum Event {
         /// Who gets the answer.
         asker: Asker,
         /// What is asked.
-        op: GroupOp,
+        op: Box<GroupOp>,
     },
     /// All records below this offset survive a power cut, on every replica that must have them.
     Durable {
@@ -173,7 +173,7 @@ impl Coordinator {
     /// Takes one event and says what to do about it.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Effects) {
         match event {
-            Event::Request { asker, op } => self.request(asker, op, now),
+            Event::Request { asker, op } => self.request(asker, *op, now),
             Event::Durable { upto } => self.durable = self.durable.max(upto),
             Event::Tick => self.tick(now),
             Event::TopicsDeleted(topics) => self.forget_topics(&topics),
@@ -222,7 +222,8 @@ impl Coordinator {
         }
         match op {
             GroupOp::Join { request, version, client, uuid } => {
-                self.join(asker, &request, version, &client, &uuid, now);
+                let join = Join { asker, request: &request, version, client: &client, uuid: &uuid };
+                self.join(&join, now);
             }
             GroupOp::Sync(request) => self.sync(asker, &request, now),
             GroupOp::Heartbeat(request) => self.heartbeat(asker, &request, now),

@@ -102,7 +102,7 @@ impl Bench {
     fn ask(&mut self, op: GroupOp) -> u64 {
         self.asked += 1;
         let asker = Asker { shard: ShardId(0), set: self.asked, index: 0 };
-        self.step(Event::Request { asker, op });
+        self.step(Event::Request { asker, op: Box::new(op) });
         self.asked
     }
 

@@ -175,6 +175,6 @@ fn lists_and_descriptions_tell_the_state() {
     let group = described(&mut bench, 6);
     assert_eq!((group.group_state.as_str(), group.protocol_data.as_str()), ("Stable", "range"));
     assert_eq!(group.members.len(), 2);
-    assert!(group.members.iter().all(|member| member.member_assignment == &b"share"[..]));
+    assert!(group.members.iter().all(|member| member.member_assignment[..] == b"share"[..]));
     assert!(group.members.iter().all(|member| member.client_host.as_str() == "/127.0.0.1"));
 }
