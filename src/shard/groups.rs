@@ -6,6 +6,7 @@ use super::partition::PartitionState;
 use super::storage::{Patch, StorageError};
 use super::{Broker, Shard};
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
+use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset, ShardId, TopicId, TopicPartition};
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::group::{Coordinator, Effects, Event, GroupRecord, Now, OFFSETS_TOPIC, Settings};
@@ -132,8 +133,11 @@ impl<B: Broker> Shard<B> {
                 if !meta.is_control() {
                     replay_batch(key, &batch, coordinator);
                 }
+                if planted(Mutant::ReadGroupsInPart) {
+                    break;
+                }
             }
-            if at == 0 {
+            if at == 0 || planted(Mutant::ReadGroupsInPart) {
                 return Ok(from);
             }
             self.world().yield_now().await;
@@ -155,6 +159,7 @@ impl<B: Broker> Shard<B> {
             }
             *slot = Hosted::Ready(Box::new(coordinator));
         }
+        self.0.group_timers_due.notify();
         self.deliver_groups(answers);
     }
 
@@ -361,9 +366,10 @@ impl<B: Broker> Shard<B> {
         self.tell_groups(&keys, |_, _| Some(Event::Close));
     }
 
-    /// Ticks coordinators when something of theirs is due.
+    /// Ticks coordinators when something of theirs is due, until the broker stops: a tick may lead to records, and what
+    /// is appended after the last flush would make the stop an unclean one.
     pub(super) async fn group_timer_task(self) {
-        loop {
+        while !self.0.groups.borrow().closing {
             let now_ms = self.group_now().mono_ms;
             let (due, next) = {
                 let groups = self.0.groups.borrow();

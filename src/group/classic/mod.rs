@@ -14,6 +14,7 @@ mod sync;
 use super::coordinator::Turn;
 use super::timers::Timer;
 use crate::base::ErrorCode;
+use crate::base::mutant::{Mutant, planted};
 use crate::wire::Str;
 use crate::wire::generated::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 pub(super) use join::{Join, refused as join_refused};
@@ -203,7 +204,7 @@ impl ClassicGroup {
         }
         if generation >= 0 || !member.is_empty() || instance.is_some() {
             self.check_member(member, instance)?;
-            if generation != self.generation {
+            if generation != self.generation && !planted(Mutant::StaleGeneration) {
                 return Err(ErrorCode::IllegalGeneration);
             }
         } else if self.state != State::Empty {

@@ -2,6 +2,7 @@
 
 use super::{ClassicGroup, State};
 use crate::base::ErrorCode;
+use crate::base::mutant::{Mutant, planted};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::coordinator::Turn;
 use crate::group::timers::Timer;
@@ -52,7 +53,7 @@ impl ClassicGroup {
 
     fn check_sync(&self, request: &SyncGroupRequest) -> Result<(), ErrorCode> {
         self.check_member(&request.member_id, request.group_instance_id.as_deref())?;
-        if request.generation_id != self.generation {
+        if request.generation_id != self.generation && !planted(Mutant::StaleGeneration) {
             return Err(ErrorCode::IllegalGeneration);
         }
         if differs(request.protocol_type.as_ref(), self.protocol_type.as_ref())
