@@ -36,6 +36,8 @@ struct Plan {
     data_dir: PathBuf,
     cluster_id: String,
     listeners: Listeners,
+    /// Counted before the shards were pinned, each of which sees one processor.
+    shards: u16,
     metrics: Registry,
     was_clean: bool,
     /// Ends all shards.
@@ -105,6 +107,7 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         cluster_id: data_dir.identity.cluster_id.clone(),
         was_clean: data_dir.was_clean || data_dir.is_new,
         listeners,
+        shards,
         stop: rt.stop.clone(),
         metrics,
         conf,
@@ -251,7 +254,7 @@ async fn accept(
 
 fn announce(plan: &Plan, (host, port): (&str, u16)) {
     let conf = &plan.conf;
-    let shards = shard_count(conf);
+    let shards = plan.shards;
     let restart = if plan.was_clean { "" } else { " (after an unclean stop: logs were scanned)" };
     say(&format!(
         "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}\n  \
