@@ -19,7 +19,7 @@ impl<B: Broker> Shard<B> {
     fn handle(&self, message: Message) {
         match message {
             Message::Calls(calls) => self.answer_calls(calls),
-            Message::Replies(replies) => self.take_replies(replies),
+            Message::Replies { replies, flush } => self.take_replies(replies, flush),
             Message::Read { watcher, round, budget, reads } => {
                 self.answer_reads(watcher, round, budget, reads)
             }

@@ -1,5 +1,6 @@
 //! What shards tell each other.
 
+use super::journey::FlushTimes;
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, Record};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
@@ -13,7 +14,12 @@ pub enum Message {
     /// Questions to partitions that the receiver owns.
     Calls(Calls),
     /// Answers to calls, for any sets of the receiver.
-    Replies(Vec<(Waiter, PartitionReply)>),
+    Replies {
+        /// Who asked, and the answer.
+        replies: Vec<(Waiter, PartitionReply)>,
+        /// The flush that they waited for.
+        flush: Option<FlushTimes>,
+    },
     /// Reads for one fetch.
     Read {
         /// Who asks.

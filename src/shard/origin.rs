@@ -2,12 +2,13 @@
 //! come back in any order and resume the plan.
 
 use super::connection::Ticket;
+use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
 use crate::base::{ErrorCode, ShardId};
 use crate::cluster::{Command, Outcome, owner_shard};
-use crate::metrics::Refusal;
+use crate::metrics::{Refusal, Stage};
 use crate::replica::Waiter;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
 use crate::wire::Reader;
@@ -46,6 +47,7 @@ impl<B: Broker> Shard<B> {
     pub(super) fn request(&self, ticket: Ticket, body: Reader) {
         self.metrics().request(ticket.header.api_key);
         let plan = self.with_context(&ticket.header, |context| crate::api::plan(context, body));
+        self.pass(&ticket, Stage::Decode);
         match plan {
             Ok(plan) => self.perform(ticket, plan),
             Err(error) => self.refuse(&ticket, Refusal::Malformed, &error.to_string()),
@@ -55,7 +57,10 @@ impl<B: Broker> Shard<B> {
     /// Does what a plan needs next.
     pub(super) fn perform(&self, ticket: Ticket, plan: Plan) {
         match plan {
-            Plan::Respond(frame) => ticket.answer(frame),
+            Plan::Respond(frame) => {
+                self.pass(&ticket, Stage::Answer);
+                ticket.answer(frame);
+            }
             Plan::NoResponse => ticket.silence(),
             Plan::Close(reason) => self.refuse(&ticket, Refusal::Request, reason),
             Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
@@ -74,7 +79,7 @@ impl<B: Broker> Shard<B> {
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.calls.insert(set, CallSet { ticket, then, replies, missing });
+            pending.calls.insert(set, CallSet { ticket: ticket.clone(), then, replies, missing });
             set
         };
         let seen = self.0.view.borrow().applied();
@@ -83,6 +88,7 @@ impl<B: Broker> Shard<B> {
             let calls = Calls { from, seen, calls };
             if shard == self.this() {
                 self.answer_calls(calls);
+                self.pass(&ticket, Stage::Append);
             } else {
                 self.send(shard, Message::Calls(calls));
             }
@@ -99,7 +105,7 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
-    pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>) {
+    pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>, flush: Option<FlushTimes>) {
         for (waiter, reply) in replies {
             let complete = {
                 let mut pending = self.origin().borrow_mut();
@@ -111,6 +117,9 @@ impl<B: Broker> Shard<B> {
                 if set.missing == 0 { pending.calls.remove(&waiter.set) } else { None }
             };
             if let Some(CallSet { ticket, then, replies, .. }) = complete {
+                if let Some(times) = flush {
+                    self.pass_flush(&ticket, times);
+                }
                 let replies = replies.into_iter().map(|reply| reply.expect("none is missing")).collect();
                 let plan = self.with_context(&ticket.header, |context| then(context, replies));
                 self.perform(ticket, plan);

@@ -194,19 +194,24 @@ impl<F: Files> PartitionLog<F> {
     }
 }
 
-/// Writes all jobs, then flushes: once for all that stayed within written extents, where the file system lets one
-/// flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable,
-/// but for jobs with a `shortage`.
+/// Writes all jobs, says so, then flushes: once for all that stayed within written extents, where the file system lets
+/// one flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is
+/// durable, but for jobs with a `shortage`.
 ///
 /// # Errors
 /// The first write or flush that failed. Final for the log directory.
-pub async fn flush_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<(), StorageError> {
+pub async fn flush_all<F: Files>(
+    files: &F,
+    jobs: &mut [FlushJob<F>],
+    on_written: impl FnOnce(),
+) -> Result<(), StorageError> {
     if let [job] = jobs
         && job.write_durable().await?
     {
         return Ok(());
     }
     write_all(files, jobs).await?;
+    on_written();
     let per_file = files.flush_scope() == FlushScope::File;
     let mut shared = None;
     let mut any_own = false;
