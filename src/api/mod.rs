@@ -23,7 +23,7 @@ mod testing;
 pub use context::{Context, NodeInfo, ProducerIdBlock, RequestHeader};
 pub use fetch_session::FetchSessions;
 pub use plan::{FetchPlan, FetchThen, Plan, Then};
-pub use registry::{API_TABLE, Api, plan, protocol_table};
+pub use registry::{API_TABLE, Api, name_of, plan, protocol_table};
 
 use crate::base::{ErrorCode, PartitionIndex, TopicId, TopicPartition};
 use crate::cluster::Topic;

@@ -73,6 +73,12 @@ pub fn plan(context: &Context<'_>, body: Reader) -> Result<Plan, DecodeError> {
     }
 }
 
+/// The name of an API that is served, for people.
+#[must_use]
+pub fn name_of(key: i16) -> &'static str {
+    API_TABLE.iter().find(|api| api.key == key).map_or("?", |api| api.name)
+}
+
 /// The table of `docs/PROTOCOL.md`.
 #[must_use]
 pub fn protocol_table() -> String {

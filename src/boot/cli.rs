@@ -17,6 +17,10 @@ pub struct Cli {
 pub enum Command {
     /// Start a broker.
     Start(ConfigFlags),
+    /// Tell where a running broker's time goes: its stages, and its slowest requests.
+    Slow(ConfigFlags),
+    /// Print a running broker's counters, as Prometheus reads them.
+    Metrics(ConfigFlags),
     /// Look at the configuration.
     Config {
         /// What to do with it.

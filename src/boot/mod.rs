@@ -2,6 +2,7 @@
 
 pub mod cli;
 mod data_dir;
+mod pages;
 mod sources;
 mod start;
 
@@ -15,6 +16,8 @@ use cli::{Cli, Command, ConfigCommand};
 pub fn run(cli: &Cli) -> u8 {
     let outcome = match &cli.command {
         Command::Start(flags) => start(flags),
+        Command::Slow(flags) => ask(flags, "/slow"),
+        Command::Metrics(flags) => ask(flags, "/metrics"),
         Command::Config { command: ConfigCommand::Explain { key, flags } } => explain(key.as_deref(), flags),
     };
     match outcome {
@@ -26,6 +29,20 @@ pub fn run(cli: &Cli) -> u8 {
             1
         }
     }
+}
+
+/// Prints a page of the broker with the data directory that the flags name.
+fn ask(flags: &cli::ConfigFlags, page: &str) -> Result<(), Vec<String>> {
+    let layers = sources::layers(flags);
+    let path = pages::socket(std::path::Path::new(layers.value("data.dir").0));
+    let text = crate::rt::ask_page(&path, page).map_err(|error| {
+        vec![format!(
+            "no broker answers at {}: {error}; name its data directory with --data-dir",
+            path.display()
+        )]
+    })?;
+    say(&text);
+    Ok(())
 }
 
 fn explain(key: Option<&str>, flags: &cli::ConfigFlags) -> Result<(), Vec<String>> {

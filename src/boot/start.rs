@@ -2,12 +2,12 @@
 
 use super::cli::ConfigFlags;
 use super::data_dir::DataDir;
-use super::{say, sources};
+use super::{pages, say, sources};
 use crate::api::NodeInfo;
 use crate::base::ShardId;
 use crate::conf::{BrokerConf, FlushScopeChoice};
-use crate::metrics::{CONTENT_TYPE, Registry};
-use crate::rt::{FILE_MEMORY_BYTES, Listeners, Mesh, Page, RtConf, Stop, World, serve_pages};
+use crate::metrics::Registry;
+use crate::rt::{Desk, FILE_MEMORY_BYTES, Listeners, Mesh, RtConf, Stop, World};
 use crate::seam::{FlushScope, World as _};
 use crate::shard::{Broker, Message, Setup, Shard};
 use futures_lite::future::or;
@@ -36,7 +36,11 @@ struct Plan {
     data_dir: PathBuf,
     cluster_id: String,
     listeners: Listeners,
+    /// Counted before the shards were pinned, each of which sees one processor.
+    shards: u16,
     metrics: Registry,
+    /// Where shards answer operators.
+    desk: Desk,
     was_clean: bool,
     /// Ends all shards.
     stop: Stop,
@@ -97,16 +101,16 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         FlushScopeChoice::Device => Some(FlushScope::Device),
         FlushScopeChoice::File => Some(FlushScope::File),
     };
-    if let Some(listen) = &conf.net.metrics_listen {
-        serve_metrics(listen, metrics.clone())?;
-    }
+    let desk = pages::serve(&data_dir.path, conf.net.metrics_listen.as_deref(), &metrics)?;
     let plan = Arc::new(Plan {
         data_dir: PathBuf::from("."),
         cluster_id: data_dir.identity.cluster_id.clone(),
         was_clean: data_dir.was_clean || data_dir.is_new,
         listeners,
+        shards,
         stop: rt.stop.clone(),
         metrics,
+        desk,
         conf,
     });
     let shard_main = {
@@ -124,17 +128,6 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     } else {
         say("stopped; the next start scans the logs");
     }
-    Ok(())
-}
-
-/// Answers whoever asks for the counters, until the process ends.
-fn serve_metrics(listen: &str, metrics: Registry) -> Result<(), String> {
-    let page = move |path: &str| {
-        (path == "/metrics").then(|| Page { media_type: CONTENT_TYPE, body: metrics.text() })
-    };
-    let address = resolve("metrics.listen", listen)?;
-    let bound = serve_pages(address, page).map_err(|error| format!("metrics.listen = {listen}: {error}"))?;
-    tracing::info!("metrics are at http://{bound}/metrics");
     Ok(())
 }
 
@@ -162,7 +155,7 @@ fn bind(address: std::net::SocketAddr, shards: u16) -> Result<Listeners, String>
     }
 }
 
-fn resolve(key: &str, address: &str) -> Result<std::net::SocketAddr, String> {
+pub(super) fn resolve(key: &str, address: &str) -> Result<std::net::SocketAddr, String> {
     let mut found = address.to_socket_addrs().map_err(|error| format!("{key} = {address}: {error}"))?;
     found.next().ok_or_else(|| format!("{key} = {address}: no such address"))
 }
@@ -195,7 +188,7 @@ fn make_shard(plan: &Plan, id: ShardId, world: &World, mesh: Mesh<Message>) -> S
         node,
         data_dir: plan.data_dir.clone(),
         cluster_id: plan.cluster_id.clone(),
-        metrics: plan.metrics.of(usize::from(id.0)).shard.clone(),
+        tables: plan.metrics.of(usize::from(id.0)).clone(),
     })
 }
 
@@ -218,6 +211,11 @@ async fn serve(plan: &Arc<Plan>, id: ShardId, world: &World, shard: Shard<Machin
     if !or(ready, stopped).await {
         return Ok(End::Early);
     }
+    let told = shard.clone();
+    world.answer_inquiries(&plan.desk, move |question| match question {
+        pages::SLOW => pages::tell_slow(&told.tell_slowest()),
+        _ => String::new(),
+    });
     let refusal = Rc::new(Cell::new(None));
     world.spawn(accept(plan.clone(), id, world.clone(), shard.clone(), refusal.clone()));
     world.stopping().await;
@@ -251,7 +249,7 @@ async fn accept(
 
 fn announce(plan: &Plan, (host, port): (&str, u16)) {
     let conf = &plan.conf;
-    let shards = shard_count(conf);
+    let shards = plan.shards;
     let restart = if plan.was_clean { "" } else { " (after an unclean stop: logs were scanned)" };
     say(&format!(
         "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}\n  \

@@ -1,12 +1,15 @@
 //! All shards' metrics as text for Prometheus.
 
+use super::histogram::Times;
 use super::runtime::RuntimeMetrics;
 use super::shard::ShardMetrics;
+use super::stages::{STAGES, StageTimes, Stages};
 use super::table::{Kind, Metric};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// The media type of `Registry::text`: OpenMetrics 1.0, which Prometheus reads as well.
@@ -19,6 +22,8 @@ pub struct ShardTables {
     pub runtime: Arc<RuntimeMetrics>,
     /// What it counts of clients and logs.
     pub shard: Arc<ShardMetrics>,
+    /// Where its requests' time goes.
+    pub stages: Arc<Stages>,
 }
 
 impl ShardTables {
@@ -80,8 +85,54 @@ impl Collector for Registry {
                 }
             }
         }
+        self.encode_stages(&mut encoder)
+    }
+}
+
+/// Buckets of exported histograms end at these powers of two, in ns: 1 us to 17 s.
+const POWERS: RangeInclusive<u32> = 10..=34;
+
+impl Registry {
+    /// The stages of one kind of request and the whole, over all shards.
+    #[must_use]
+    pub fn stage_times(&self, pick: Pick) -> Vec<(&'static str, Times)> {
+        let sum = |of: &dyn Fn(&StageTimes) -> Times| {
+            let mut sum = Times::default();
+            self.0.iter().for_each(|shard| sum.add(&of(pick(&shard.stages))));
+            sum
+        };
+        let stages = STAGES.map(|stage| (stage.name(), sum(&|times| times.of(stage).times())));
+        stages.into_iter().chain([("total", sum(&|times| times.total.times()))]).collect()
+    }
+
+    fn encode_stages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Where the time of requests goes, of one in eight.";
+        let mut family = encoder.encode_descriptor("request_seconds", help, None, MetricType::Histogram)?;
+        for (api, pick) in APIS {
+            for (stage, times) in self.stage_times(pick) {
+                encode_times(&mut family, [("api", api), ("stage", stage)], &times)?;
+            }
+        }
         Ok(())
     }
+}
+
+/// Picks the stages of one kind of request.
+pub type Pick = fn(&Stages) -> &StageTimes;
+
+const APIS: [(&str, Pick); 2] = [("produce", |stages| &stages.produce), ("fetch", |stages| &stages.fetch)];
+
+fn encode_times(family: &mut MetricEncoder<'_>, labels: [(&str, &str); 2], times: &Times) -> fmt::Result {
+    let (mut below, mut buckets) = (0, Vec::new());
+    for power in POWERS {
+        let upto = times.below_power(power);
+        buckets.push((2_f64.powi(power.cast_signed()) / 1e9, upto - below));
+        below = upto;
+    }
+    let count = times.count();
+    buckets.push((f64::INFINITY, count - below));
+    let sum = std::time::Duration::from_nanos(times.sum).as_secs_f64();
+    family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
 }
 
 #[cfg(test)]

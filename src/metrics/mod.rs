@@ -5,16 +5,24 @@
 //! | `counter` | numbers that one shard changes and anyone reads |
 //! | `table` | metrics by name |
 //! | `runtime`, `shard` | the tables: of a shard's runtime, and of what it does for clients |
+//! | `histogram`, `stages` | times; the stages of a request's way through the broker |
+//! | `flight` | the slowest requests, each with its stages |
 //! | `export` | all tables as text for Prometheus |
 
 mod counter;
 mod export;
+mod flight;
+mod histogram;
 mod runtime;
 mod shard;
+mod stages;
 mod table;
 
 pub use counter::{Counter, Gauge};
-pub use export::{CONTENT_TYPE, Registry, ShardTables};
+pub use export::{CONTENT_TYPE, Pick, Registry, ShardTables};
+pub use flight::{FlightRecorder, Flown};
+pub use histogram::{Histogram, Times};
 pub use runtime::{RuntimeMetrics, RuntimeSnapshot};
 pub use shard::{Refusal, ShardMetrics, ShardSnapshot};
+pub use stages::{Journey, STAGES, Stage, StageTimes, Stages};
 pub use table::{Kind, Metric};

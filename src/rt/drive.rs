@@ -103,6 +103,7 @@ impl Driver {
     /// What happens between two turns.
     fn step(&mut self) {
         let now = self.world.mono();
+        self.world.net().begin_turn(now);
         self.watch_turn(now);
         if now - self.ticked >= TICK {
             self.tick(now);
@@ -132,6 +133,7 @@ impl Driver {
         }
         self.bell.disarm();
         let after = self.world.mono();
+        self.world.net().begin_turn(after);
         self.world.take_in(after);
         if self.bell_rung.take() {
             self.bell.hush();

@@ -8,6 +8,8 @@
 use super::net::ListenError;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Bytes of a request's head. What scrapers and browsers send is far below.
@@ -27,42 +29,105 @@ pub struct Page {
     pub body: String,
 }
 
-/// Serves pages until the process ends. `page` gets the path of each GET and answers `None` for "not found".
+/// A connection, of either kind.
+trait Client: Read + Write {
+    fn read_within(&self, time: Duration) -> io::Result<()>;
+    fn write_within(&self, time: Duration) -> io::Result<()>;
+}
+
+macro_rules! client {
+    ($stream:ty) => {
+        impl Client for $stream {
+            fn read_within(&self, time: Duration) -> io::Result<()> {
+                self.set_read_timeout(Some(time))
+            }
+
+            fn write_within(&self, time: Duration) -> io::Result<()> {
+                self.set_write_timeout(Some(time))
+            }
+        }
+    };
+}
+
+client!(TcpStream);
+client!(UnixStream);
+
+/// Serves pages over TCP until the process ends. `page` gets the path of each GET and answers `None` for "not found".
 ///
 /// # Errors
 /// The address isn't ours, is in use, or needs rights.
 pub fn serve_pages(
     address: SocketAddr,
-    page: impl Fn(&str) -> Option<Page> + Send + 'static,
+    page: impl FnMut(&str) -> Option<Page> + Send + 'static,
 ) -> Result<SocketAddr, ListenError> {
     let failed = |error| ListenError { address, error };
     let listener = TcpListener::bind(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let serve = move || {
-        for client in listener.incoming() {
-            match client {
-                // A client that breaks off, or takes too long, has nobody to blame but itself.
-                Ok(client) => drop(answer(client, &page)),
-                Err(_) => std::thread::sleep(PAUSE),
-            }
-        }
-    };
-    let _signals = super::stop::Signals::block();
-    std::thread::Builder::new().name("pages".to_owned()).spawn(serve).map_err(failed)?;
+    serve(move || listener.accept().map(|(client, _)| client), page).map_err(failed)?;
     Ok(bound)
 }
 
-fn answer(mut client: TcpStream, page: &impl Fn(&str) -> Option<Page>) -> io::Result<()> {
-    client.set_write_timeout(Some(PATIENCE))?;
+/// The same on a socket in the file system, for whoever may open it. One that a former process left is replaced.
+///
+/// # Errors
+/// The path is longer than a socket's may be (107 bytes), or can't be made.
+pub fn serve_pages_at(
+    path: &Path,
+    page: impl FnMut(&str) -> Option<Page> + Send + 'static,
+) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    serve(move || listener.accept().map(|(client, _)| client), page)
+}
+
+/// Asks for a page on such a socket: its body.
+///
+/// # Errors
+/// Nobody serves there, or there is no such page.
+pub fn ask_page(path: &Path, page: &str) -> io::Result<String> {
+    let mut socket = UnixStream::connect(path)?;
+    socket.write_all(format!("GET {page} HTTP/1.1\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(io::Error::other(answer.lines().next().unwrap_or("no answer").to_owned())),
+    }
+}
+
+fn serve<C: Client>(
+    mut accept: impl FnMut() -> io::Result<C> + Send + 'static,
+    mut page: impl FnMut(&str) -> Option<Page> + Send + 'static,
+) -> io::Result<()> {
+    let run = move || loop {
+        match accept() {
+            // A client that breaks off, or takes too long, has nobody to blame but itself.
+            Ok(client) => drop(answer(client, &mut page)),
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    };
+    // The thread must not be the one that a signal ends: it inherits the mask that holds here.
+    let _signals = super::stop::Signals::block();
+    std::thread::Builder::new().name("pages".to_owned()).spawn(run)?;
+    Ok(())
+}
+
+fn answer(mut client: impl Client, page: &mut impl FnMut(&str) -> Option<Page>) -> io::Result<()> {
+    client.write_within(PATIENCE)?;
     let head = read_head(&mut client)?;
     let mut words = head.split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let known = std::str::from_utf8(path).ok().and_then(page);
-    let (status, page) = match (method, known) {
-        (b"GET", Some(page)) => ("200 OK", page),
-        (b"GET", None) => ("404 Not Found", told("There is no such page.\n")),
-        _ => ("405 Method Not Allowed\r\nAllow: GET", told("Only GET is answered.\n")),
+    let (status, page) = if method == b"GET" {
+        match std::str::from_utf8(path).ok().and_then(page) {
+            Some(page) => ("200 OK", page),
+            None => ("404 Not Found", told("There is no such page.\n")),
+        }
+    } else {
+        ("405 Method Not Allowed\r\nAllow: GET", told("Only GET is answered.\n"))
     };
     let (kind, length) = (page.media_type, page.body.len());
     let head = format!(
@@ -77,14 +142,14 @@ fn told(text: &str) -> Page {
 }
 
 /// Reads to the empty line. Requests with a body are refused by their method, so nothing behind it matters.
-fn read_head(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+fn read_head(client: &mut impl Client) -> io::Result<Vec<u8>> {
     let (mut head, until) = (Vec::new(), Instant::now() + PATIENCE);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         let left = until.saturating_duration_since(Instant::now());
         if head.len() >= HEAD_BYTES_MAX || left.is_zero() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        client.set_read_timeout(Some(left))?;
+        client.read_within(left)?;
         let mut piece = [0; 1024];
         let bytes = client.read(&mut piece)?;
         if bytes == 0 {
@@ -98,6 +163,7 @@ fn read_head(client: &mut TcpStream) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rt::testing::Scratch;
 
     fn ask(address: SocketAddr, request: &str) -> String {
         let mut client = TcpStream::connect(address).unwrap();
@@ -121,5 +187,18 @@ mod tests {
         assert_eq!(ask(address, &"x".repeat(2 * HEAD_BYTES_MAX)), "", "no end of it");
         assert!(ask(address, "GET /numbers HTTP/1.0\r\n\r\n").ends_with("42\n"), "it still serves");
         assert!(serve_pages(address, page).is_err(), "the address is taken");
+    }
+
+    #[test]
+    fn a_socket_in_the_file_system_serves_too() {
+        let scratch = Scratch::new("pages");
+        let path = scratch.0.join("pages.sock");
+        for number in ["1\n", "2\n"] {
+            serve_pages_at(&path, move |path| (path == "/numbers").then(|| told(number))).unwrap();
+            assert_eq!(ask_page(&path, "/numbers").unwrap(), number, "the newer one replaces the older");
+        }
+        assert!(ask_page(&path, "/letters").unwrap_err().to_string().contains("404"));
+        let long = scratch.0.join("x".repeat(120));
+        assert!(serve_pages_at(&long, |_| None).is_err());
     }
 }

@@ -15,7 +15,7 @@
 //! | `net` | the listener, frames in, slices out, the receive budget, timeouts |
 //! | `mesh` | messages between shards, one batch and one wake per turn |
 //! | `local`, `clock` | waiting inside a shard; clocks and randomness |
-//! | `http` | pages for operators, from a thread of their own |
+//! | `http`, `desk` | pages for operators, from a thread of their own; what it asks the shards |
 //!
 //! Rules that must not be broken:
 //! - The driver's task is always ready: glommio 0.9 may park an executor although tasks are ready, and so must never
@@ -28,6 +28,7 @@ mod bell;
 mod blocking;
 mod clock;
 mod conf;
+mod desk;
 mod dir_lock;
 mod drive;
 mod files;
@@ -46,9 +47,10 @@ mod timers;
 mod world;
 
 pub use conf::{FILE_MEMORY_BYTES, RECEIVE_BYTES_MAX, RtConf, SEND_BYTES_MAX};
+pub use desk::{Clerk, Desk, desk};
 pub use dir_lock::DirLock;
 pub use files::{DirectBuf, DirectFile, DirectFiles, SealedDirectBuf};
-pub use http::{Page, serve_pages};
+pub use http::{Page, ask_page, serve_pages, serve_pages_at};
 pub use mesh::Mesh;
 pub use net::{ListenError, Listeners, SocketReader, SocketStream, SocketWriter};
 pub use run::run;

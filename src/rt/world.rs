@@ -3,6 +3,7 @@
 use super::bell::Bell;
 use super::blocking::Blocking;
 use super::clock::{Clock, seed};
+use super::desk::{Answering, Desk};
 use super::files::{DirectFiles, Parts};
 use super::local::{Latch, yield_now};
 use super::memory::Arena;
@@ -40,6 +41,7 @@ struct Inner {
     net: Rc<NetShard>,
     metrics: Arc<RuntimeMetrics>,
     bell: Arc<Bell>,
+    answering: Answering,
     stop: Stop,
     stopping: Latch,
     closed: Latch,
@@ -84,6 +86,7 @@ impl World {
                 net: Rc::new(net),
                 metrics,
                 bell,
+                answering: Answering::default(),
                 stop: ready.stop.clone(),
                 stopping: Latch::default(),
                 closed: Latch::default(),
@@ -111,6 +114,11 @@ impl World {
     #[must_use]
     pub fn stop_requests(&self) -> u32 {
         self.inner.stop.requests()
+    }
+
+    /// Answers questions from outside from now on, at the ticks.
+    pub fn answer_inquiries(&self, desk: &Desk, answer: impl Fn(&str) -> String + 'static) {
+        self.inner.answering.begin(self.inner.shard, desk, answer);
     }
 
     /// What the shard's runtime has counted, and its gauges.
@@ -186,6 +194,7 @@ impl World {
     pub(super) fn tick(&self, now: Duration, elapsed: Duration) {
         self.inner.files.ledger().sweep();
         self.inner.net.tick(now, elapsed);
+        self.inner.answering.answer();
         if !self.inner.stopping.is_set() && self.inner.stop.requests() > 0 {
             self.inner.stopping.set();
         }
@@ -195,6 +204,7 @@ impl World {
     /// to end; what doesn't is dropped with the shard.
     pub(super) async fn close(&self) {
         self.inner.closed.set();
+        self.inner.answering.end();
         self.inner.net.shutdown_all();
         for _ in 0..50 {
             if self.inner.tasks.get() == 0 {
@@ -232,6 +242,10 @@ impl seam::World for World {
 
     fn mono(&self) -> Duration {
         self.inner.clock.mono()
+    }
+
+    fn turn(&self) -> Duration {
+        self.inner.net.turn()
     }
 
     fn wall_ms(&self) -> i64 {

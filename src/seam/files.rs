@@ -143,6 +143,10 @@ pub trait File: Clone + 'static {
     /// Writes the whole buffer at `position`, a multiple of `BLOCK_BYTES`.
     fn write(&self, position: u64, data: &Self::Sealed) -> impl Future<Output = Result<(), IoError>>;
 
+    /// Writes the whole buffer at `position` and makes it durable, with what of the file's length and extents it takes
+    /// to read it. Nothing else is: earlier writes may still be lost.
+    fn write_durable(&self, position: u64, data: &Self::Sealed) -> impl Future<Output = Result<(), IoError>>;
+
     /// Writes zeros over a range of whole blocks.
     fn write_zeros(&self, range: Range<u64>) -> impl Future<Output = Result<(), IoError>>;
 

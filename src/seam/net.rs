@@ -51,6 +51,9 @@ pub trait FrameReader: 'static {
     /// # Errors
     /// The connection is of no more use.
     fn next(&mut self, bytes_max: usize, idle: Duration) -> impl Future<Output = Result<Bytes, NetError>>;
+
+    /// When the last frame's first byte was received, as `World::turn` tells it.
+    fn began(&self) -> Duration;
 }
 
 /// The sending half.

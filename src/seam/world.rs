@@ -14,6 +14,11 @@ pub trait World: Clone + 'static {
     /// Time since an arbitrary start; never goes back. For timeouts and latencies.
     fn mono(&self) -> Duration;
 
+    /// About what `mono` says, at next to no cost: when the shard's turn under way began. For what is measured often.
+    fn turn(&self) -> Duration {
+        self.mono()
+    }
+
     /// Milliseconds since 1970-01-01 UTC; may jump. For record timestamps and retention only.
     fn wall_ms(&self) -> i64;
 

@@ -5,11 +5,12 @@
 //! are handled one after the other (row 7).
 
 use super::answers::Answers;
+use super::journey::Asked;
 use super::notify::Notify;
 use super::{Broker, Shard};
 use crate::api::RequestHeader;
 use crate::base::limits::PIPELINE_MAX;
-use crate::metrics::Refusal;
+use crate::metrics::{Journey, Refusal};
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World};
 use crate::wire::Str;
 use bytes::Bytes;
@@ -27,7 +28,7 @@ enum Slot {
     #[default]
     Pending,
     /// Answered; these pieces go out.
-    Ready(Vec<Bytes>),
+    Ready(Vec<Bytes>, Rc<Asked>),
     /// Answered with silence (acks=0).
     Silent,
 }
@@ -35,10 +36,18 @@ enum Slot {
 impl Slot {
     fn bytes(&self) -> usize {
         match self {
-            Slot::Ready(pieces) => pieces.iter().map(Bytes::len).sum(),
+            Slot::Ready(pieces, _) => pieces.iter().map(Bytes::len).sum(),
             Slot::Pending | Slot::Silent => 0,
         }
     }
+}
+
+/// Answers on their way out.
+#[derive(Default)]
+struct Outgoing {
+    pieces: Vec<Bytes>,
+    /// Whose they are, and how many bytes each.
+    asked: Vec<(usize, Rc<Asked>)>,
 }
 
 /// The shared state of a connection's two tasks and of the requests in flight.
@@ -73,7 +82,7 @@ pub(crate) struct Ticket {
     connection: Rc<Connection>,
     number: u64,
     /// What the answer needs to know of the request.
-    pub(crate) header: Rc<RequestHeader>,
+    pub(crate) header: Rc<Asked>,
 }
 
 impl Connection {
@@ -101,19 +110,19 @@ impl Connection {
         self.answers.give(bytes);
     }
 
-    fn ticket(self: &Rc<Self>, header: RequestHeader) -> Ticket {
+    fn ticket(self: &Rc<Self>, header: Rc<Asked>) -> Ticket {
         let mut slots = self.slots.borrow_mut();
         let number = self.first.get() + slots.len() as u64;
         slots.push_back(Slot::Pending);
-        Ticket { connection: self.clone(), number, header: Rc::new(header) }
+        Ticket { connection: self.clone(), number, header }
     }
 
     fn in_flight(&self) -> usize {
         self.slots.borrow().len()
     }
 
-    /// Moves answers that are next in order to `pieces`, and says how many bytes; `None` if there was none.
-    fn take_ready(&self, pieces: &mut Vec<Bytes>) -> Option<usize> {
+    /// Moves answers that are next in order to `out`, and says how many bytes; `None` if there was none.
+    fn take_ready(&self, out: &mut Outgoing) -> Option<usize> {
         let mut slots = self.slots.borrow_mut();
         let (mut bytes, mut any) = (0, false);
         while bytes < SEND_BYTES {
@@ -121,8 +130,9 @@ impl Connection {
                 None | Some(Slot::Pending) => break,
                 Some(slot) => bytes += slot.bytes(),
             }
-            if let Some(Slot::Ready(mut answer)) = slots.pop_front() {
-                pieces.append(&mut answer);
+            if let Some(Slot::Ready(mut answer, asked)) = slots.pop_front() {
+                out.asked.push((answer.iter().map(Bytes::len).sum(), asked));
+                out.pieces.append(&mut answer);
             }
             self.first.set(self.first.get() + 1);
             any = true;
@@ -134,7 +144,7 @@ impl Connection {
     pub(crate) fn close(&self) {
         self.closing.set(true);
         let mut dropped = 0;
-        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| matches!(slot, Slot::Ready(_))) {
+        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| matches!(slot, Slot::Ready(..))) {
             dropped += slot.bytes();
             *slot = Slot::Silent;
         }
@@ -161,7 +171,7 @@ impl Ticket {
 
     /// Answers the request. A second answer, or one after the connection ended, is dropped.
     pub(crate) fn answer(&self, pieces: Vec<Bytes>) {
-        self.settle(Slot::Ready(pieces));
+        self.settle(Slot::Ready(pieces, self.header.clone()));
     }
 
     /// Answers with silence.
@@ -212,7 +222,7 @@ impl<B: Broker> Shard<B> {
 
     /// Ends the connection of a request, and tells why.
     pub(super) fn refuse(&self, ticket: &Ticket, refusal: Refusal, reason: &str) {
-        let RequestHeader { api_key, version, .. } = *ticket.header;
+        let RequestHeader { api_key, version, .. } = **ticket.header;
         let reason = format!("{reason} (API {api_key}, version {version})");
         self.tell_end(&ticket.connection, refusal, &reason);
         ticket.connection.close();
@@ -245,6 +255,7 @@ impl<B: Broker> Shard<B> {
                 Ok(frame) => frame,
                 Err(error) => return Some(error),
             };
+            let (began, complete) = (reader.began(), self.world().turn());
             if self.is_draining() {
                 // Whoever sent it sends it again, to the next process; what came before is still answered.
                 connection.changed.until(alone).await;
@@ -258,7 +269,7 @@ impl<B: Broker> Shard<B> {
                 self.0.answers.room().await;
             }
             if !closing() {
-                self.take_request(connection, frame);
+                self.take_request(connection, frame, self.begin_journey(began, complete));
             }
             self.0.answers.through();
             if !overlaps {
@@ -270,11 +281,11 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    fn take_request(&self, connection: &Rc<Connection>, frame: Bytes) {
+    fn take_request(&self, connection: &Rc<Connection>, frame: Bytes, journey: Journey) {
         match RequestHeader::parse(frame) {
             Ok((mut header, body)) => {
                 header.client_host = connection.host.clone();
-                self.request(connection.ticket(header), body);
+                self.request(connection.ticket(Asked::new(header, journey)), body);
             }
             Err(error) => {
                 let reason = format!("malformed request header: {error}");
@@ -286,11 +297,11 @@ impl<B: Broker> Shard<B> {
 
     /// Sends answers in order until the connection ends.
     async fn send_answers(self, connection: Rc<Connection>, mut writer: impl FrameWriter) {
-        let mut pieces = Vec::new();
+        let mut out = Outgoing::default();
         loop {
             let mut taken = None;
             let ready = || {
-                taken = connection.take_ready(&mut pieces);
+                taken = connection.take_ready(&mut out);
                 taken.is_some() || connection.is_closing()
             };
             connection.changed.until(ready).await;
@@ -300,7 +311,10 @@ impl<B: Broker> Shard<B> {
             }
             // The slots are free before the bytes are out: a request may begin while answers are still being sent.
             connection.changed.notify();
-            let sent = if pieces.is_empty() { Ok(()) } else { writer.send(&mut pieces).await };
+            let sent = if out.pieces.is_empty() { Ok(()) } else { writer.send(&mut out.pieces).await };
+            for (bytes, asked) in out.asked.drain(..) {
+                self.arrive(&asked, bytes, &connection.peer);
+            }
             connection.release(taken.unwrap_or_default());
             if let Err(error) = sent {
                 if error == NetError::TimedOut {

@@ -7,6 +7,7 @@ use super::{Broker, Shard};
 use crate::api::{FetchPlan, FetchThen};
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::owner_shard;
+use crate::metrics::Stage;
 use crate::replica::Watcher;
 use crate::replica::call::{ReadOp, ReadReply};
 use crate::seam::World;
@@ -228,6 +229,7 @@ impl<B: Broker> Shard<B> {
         let ticket = ticket.clone();
         let mut fetch = fetch;
         fetch.trim();
+        self.pass(&ticket, Stage::Wait);
         self.metrics().fetched(fetch.replies.iter().map(ReadReply::bytes).sum());
         let Fetch { then, replies, .. } = fetch;
         let plan = self.with_context(&ticket.header, |context| then(context, replies));

@@ -3,6 +3,7 @@
 //! While a flush is under way appends go on; they make up the next one. So the slower the device, the larger the
 //! groups.
 
+use super::journey::FlushTimes;
 use super::owner::Outbox;
 use super::partition::PartitionState;
 use super::storage::{Begun, FlushJob, StorageError, flush_all};
@@ -11,6 +12,7 @@ use crate::base::TopicPartition;
 use crate::base::mutant::{Mutant, planted};
 use crate::replica::Event;
 use crate::seam::World;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// What one flush does, by partition.
@@ -37,16 +39,18 @@ impl<B: Broker> Shard<B> {
             return false;
         }
         let begun = self.world().mono();
-        let outcome = flush_all(self.world().files(), &mut jobs).await;
+        let written = Cell::new(begun);
+        let outcome = flush_all(self.world().files(), &mut jobs, || written.set(self.world().mono())).await;
         self.0.flushes.set(self.0.flushes.get() + 1);
-        let took = self.world().mono().saturating_sub(begun);
+        let times = FlushTimes { begun, written: written.get(), durable: self.world().mono() };
+        let took = times.durable.saturating_sub(begun);
         self.metrics().flushed(jobs.len(), self.0.cache.take_carried(), took);
         let jobs = keys.into_iter().zip(jobs);
         let (short, done): (Vec<_>, Vec<_>) = jobs.partition(|(_, job)| job.shortage().is_some());
         match outcome {
             Err(error) if !planted(Mutant::IgnoreFlushError) => self.fail_log_dir(&error),
             _ => {
-                self.settle(done.into_iter().unzip());
+                self.settle(done.into_iter().unzip(), times);
                 if !short.is_empty() {
                     self.put_back(short.into_iter().unzip());
                 }
@@ -92,8 +96,8 @@ impl<B: Broker> Shard<B> {
         (keys, jobs)
     }
 
-    fn settle(&self, (keys, jobs): Jobs<B>) {
-        let mut outbox = Outbox::default();
+    fn settle(&self, (keys, jobs): Jobs<B>, times: FlushTimes) {
+        let mut outbox = Outbox::of_flush(times);
         {
             let mut owner = self.owner().borrow_mut();
             owner.growing.extend(&keys);

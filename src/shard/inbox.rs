@@ -19,7 +19,7 @@ impl<B: Broker> Shard<B> {
     fn handle(&self, message: Message) {
         match message {
             Message::Calls(calls) => self.answer_calls(calls),
-            Message::Replies(replies) => self.take_replies(replies),
+            Message::Replies { replies, flush } => self.take_replies(replies, flush),
             Message::GroupCalls(calls) => self.answer_group_calls(calls),
             Message::GroupReplies(replies) => self.take_group_replies(replies),
             Message::Read { watcher, round, budget, reads } => {

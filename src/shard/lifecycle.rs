@@ -8,12 +8,11 @@ use super::{Broker, Inner, Shard};
 use crate::api::NodeInfo;
 use crate::base::ShardId;
 use crate::conf::BrokerConf;
-use crate::metrics::ShardMetrics;
+use crate::metrics::ShardTables;
 use crate::seam::{Mesh, World};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Time between two looks at whether the last requests are answered.
@@ -51,14 +50,14 @@ pub struct Setup<B: Broker> {
     /// Id of the cluster.
     pub cluster_id: String,
     /// Its counters.
-    pub metrics: Arc<ShardMetrics>,
+    pub tables: ShardTables,
 }
 
 impl<B: Broker> Shard<B> {
     /// A shard that hasn't started.
     #[must_use]
     pub fn new(setup: Setup<B>) -> Self {
-        let Setup { world, mesh, conf, node, data_dir, cluster_id, metrics } = setup;
+        let Setup { world, mesh, conf, node, data_dir, cluster_id, tables } = setup;
         let shards = usize::from(mesh.shards()).max(1);
         let (cache_bytes, answer_bytes) =
             (conf.memory.tail_cache_bytes / shards, conf.memory.answer_bytes / shards);
@@ -69,7 +68,9 @@ impl<B: Broker> Shard<B> {
             node,
             data_dir,
             cluster_id,
-            metrics,
+            tables,
+            flights: RefCell::default(),
+            requests: Cell::default(),
             view: RefCell::default(),
             origin: RefCell::default(),
             fetches: RefCell::default(),

@@ -1,6 +1,7 @@
 //! What shards tell each other.
 
 use super::groups::GroupCalls;
+use super::journey::FlushTimes;
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, Record};
 use crate::group::call::{Asker, GroupReply};
@@ -15,7 +16,12 @@ pub enum Message {
     /// Questions to partitions that the receiver owns.
     Calls(Calls),
     /// Answers to calls, for any sets of the receiver.
-    Replies(Vec<(Waiter, PartitionReply)>),
+    Replies {
+        /// Who asked, and the answer.
+        replies: Vec<(Waiter, PartitionReply)>,
+        /// The flush that they waited for.
+        flush: Option<FlushTimes>,
+    },
     /// Questions to coordinators of groups that the receiver has.
     GroupCalls(GroupCalls),
     /// Answers to them, for any sets of the receiver.

@@ -15,6 +15,7 @@ mod flush;
 mod groups;
 mod inbox;
 mod journal;
+mod journey;
 mod lifecycle;
 mod maintenance;
 mod message;
@@ -38,14 +39,13 @@ use crate::base::limits::FRAME_BYTES_MAX;
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::ClusterState;
 use crate::conf::BrokerConf;
-use crate::metrics::ShardMetrics;
+use crate::metrics::{FlightRecorder, ShardMetrics, ShardTables};
 use crate::seam::{Mesh, World};
 use notify::Notify;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The world that a broker runs in: the machine of a shard and the mesh between shards.
@@ -75,7 +75,11 @@ struct Inner<B: Broker> {
     node: NodeInfo,
     data_dir: PathBuf,
     cluster_id: String,
-    metrics: Arc<ShardMetrics>,
+    tables: ShardTables,
+    /// The slowest requests.
+    flights: RefCell<FlightRecorder>,
+    /// Requests so far, to time one in some.
+    requests: Cell<u64>,
     /// This shard's copy of the cluster's metadata.
     view: RefCell<ClusterState>,
     origin: RefCell<origin::Pending>,
@@ -144,7 +148,7 @@ impl<B: Broker> Shard<B> {
     /// Counters of this shard.
     #[must_use]
     pub fn metrics(&self) -> &ShardMetrics {
-        &self.0.metrics
+        &self.0.tables.shard
     }
 
     fn origin(&self) -> &RefCell<origin::Pending> {

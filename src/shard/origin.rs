@@ -3,13 +3,14 @@
 
 use super::connection::{Connection, Ticket};
 use super::groups::GroupCalls;
+use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
 use crate::base::{ErrorCode, ShardId};
 use crate::cluster::{Command, Outcome, owner_shard};
 use crate::group::call::{Asker, GroupCall, GroupReply};
-use crate::metrics::Refusal;
+use crate::metrics::{Refusal, Stage};
 use crate::replica::Waiter;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
 use crate::wire::Reader;
@@ -66,6 +67,7 @@ impl<B: Broker> Shard<B> {
     pub(super) fn request(&self, ticket: Ticket, body: Reader) {
         self.metrics().request(ticket.header.api_key);
         let plan = self.with_context(&ticket.header, |context| crate::api::plan(context, body));
+        self.pass(&ticket, Stage::Decode);
         match plan {
             Ok(plan) => self.perform(ticket, plan),
             Err(error) => self.refuse(&ticket, Refusal::Malformed, &error.to_string()),
@@ -75,7 +77,10 @@ impl<B: Broker> Shard<B> {
     /// Does what a plan needs next.
     pub(super) fn perform(&self, ticket: Ticket, plan: Plan) {
         match plan {
-            Plan::Respond(frame) => ticket.answer(frame),
+            Plan::Respond(frame) => {
+                self.pass(&ticket, Stage::Answer);
+                ticket.answer(frame);
+            }
             Plan::NoResponse => ticket.silence(),
             Plan::Close(reason) => self.refuse(&ticket, Refusal::Request, reason),
             Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
@@ -93,7 +98,7 @@ impl<B: Broker> Shard<B> {
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.calls.insert(set, CallSet::new(ticket, then, calls.len()));
+            pending.calls.insert(set, CallSet::new(ticket.clone(), then, calls.len()));
             set
         };
         let seen = self.0.view.borrow().applied();
@@ -102,6 +107,7 @@ impl<B: Broker> Shard<B> {
             let calls = Calls { from, seen, calls };
             if shard == self.this() {
                 self.answer_calls(calls);
+                self.pass(&ticket, Stage::Append);
             } else {
                 self.send(shard, Message::Calls(calls));
             }
@@ -118,12 +124,15 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
-    pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>) {
+    pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>, flush: Option<FlushTimes>) {
         for (waiter, reply) in replies {
             let complete = {
                 let mut pending = self.origin().borrow_mut();
                 fill(&mut pending.calls, waiter.set, waiter.index, reply)
             };
+            if let (Some(times), Some(set)) = (flush, &complete) {
+                self.pass_flush(&set.ticket, times);
+            }
             self.resume(complete);
         }
     }

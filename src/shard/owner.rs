@@ -1,5 +1,6 @@
 //! Calls to partitions that this shard owns: step the machine, perform its effects.
 
+use super::journey::FlushTimes;
 use super::message::{Calls, Message};
 use super::origin::failed_reply;
 use super::partition::{Partition, PartitionState};
@@ -47,9 +48,16 @@ impl<B: Broker> Default for Owner<B> {
 pub(super) struct Outbox {
     replies: BTreeMap<ShardId, Vec<(Waiter, PartitionReply)>>,
     wakes: BTreeSet<Watcher>,
+    /// The flush that brought this about.
+    flush: Option<FlushTimes>,
 }
 
 impl Outbox {
+    /// What a flush brings about.
+    pub(super) fn of_flush(times: FlushTimes) -> Self {
+        Outbox { flush: Some(times), ..Outbox::default() }
+    }
+
     pub(super) fn reply(&mut self, waiter: Waiter, reply: PartitionReply) {
         self.replies.entry(waiter.shard).or_default().push((waiter, reply));
     }
@@ -205,9 +213,9 @@ impl<B: Broker> Shard<B> {
     pub(super) fn deliver(&self, outbox: Outbox) {
         for (shard, replies) in outbox.replies {
             if shard == self.this() {
-                self.take_replies(replies);
+                self.take_replies(replies, outbox.flush);
             } else {
-                self.send(shard, Message::Replies(replies));
+                self.send(shard, Message::Replies { replies, flush: outbox.flush });
             }
         }
         for Watcher { shard, set } in outbox.wakes {

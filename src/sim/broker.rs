@@ -6,13 +6,12 @@ use super::net::{BrokerEnd, ClientEnd, connect};
 use super::world::{SimMesh, World};
 use crate::api::NodeInfo;
 use crate::conf::BrokerConf;
-use crate::metrics::ShardMetrics;
+use crate::metrics::ShardTables;
 use crate::seam::FlushScope;
 use crate::shard::{Broker, Message, Setup, Shard};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest that a clean stop waits for requests in flight.
@@ -102,7 +101,7 @@ impl Node {
             },
             data_dir: PathBuf::from(ROOT),
             cluster_id: "simulated".to_owned(),
-            metrics: Arc::new(ShardMetrics::default()),
+            tables: ShardTables::default(),
         })
     }
 

@@ -138,6 +138,10 @@ impl FrameReader for Requests {
         assert!(frame.len() <= bytes_max, "simulated clients send small frames");
         Ok(frame)
     }
+
+    fn began(&self) -> Duration {
+        self.0.exec.now()
+    }
 }
 
 impl FrameWriter for Answers {

@@ -3,6 +3,7 @@
 mod codec;
 mod guarded;
 mod produce_header;
+mod stages;
 
 use crate::harness::Harness;
 
@@ -28,4 +29,5 @@ pub(crate) fn all(harness: &mut Harness, sizes: Sizes) {
     codec::validation(harness, sizes.records);
     codec::metadata(harness, sizes.topics);
     codec::fetch(harness, sizes.partitions);
+    stages::run(harness);
 }

@@ -64,11 +64,16 @@ impl DirectFile {
         usize::try_from(result).map_err(|_| self.failed(doing, -result))
     }
 
-    async fn write_block(&self, position: u64, block: &Rc<Block>) -> Result<(), IoError> {
+    async fn write_block(&self, position: u64, block: &Rc<Block>, durable: bool) -> Result<(), IoError> {
         assert!(position.is_multiple_of(BLOCK), "a direct write begins at a block, not at {position}");
         let mut done = 0;
         while done < block.len() {
-            let result = self.inner.files.ring().write(self.fd(), position + done as u64, block, done).await;
+            let (ring, at) = (self.inner.files.ring(), position + done as u64);
+            let result = if durable {
+                ring.write_durable(self.fd(), at, block, done).await
+            } else {
+                ring.write(self.fd(), at, block, done).await
+            };
             if result == -libc::EINTR || result == -libc::EAGAIN {
                 continue;
             }
@@ -108,7 +113,12 @@ impl File for DirectFile {
 
     async fn write(&self, position: u64, data: &SealedDirectBuf) -> Result<(), IoError> {
         assert!(!data.is_empty(), "a write carries at least one block");
-        self.write_block(position, data.block()).await
+        self.write_block(position, data.block(), false).await
+    }
+
+    async fn write_durable(&self, position: u64, data: &SealedDirectBuf) -> Result<(), IoError> {
+        assert!(!data.is_empty(), "a write carries at least one block");
+        self.write_block(position, data.block(), true).await
     }
 
     async fn write_zeros(&self, range: Range<u64>) -> Result<(), IoError> {
@@ -121,7 +131,7 @@ impl File for DirectFile {
             let len =
                 usize::try_from(range.end - at).map_or(CHUNK_BYTES_MAX, |rest| rest.min(CHUNK_BYTES_MAX));
             let zeros = self.inner.files.zeros(len);
-            self.write_block(at, &zeros).await?;
+            self.write_block(at, &zeros, false).await?;
             at += len as u64;
         }
         Ok(())

@@ -21,7 +21,12 @@ async fn write_pattern(files: &DirectFiles, path: &str, len: usize) -> super::Di
         for (index, byte) in buffer.bytes_mut().iter_mut().enumerate() {
             *byte = pattern((at + index) as u64);
         }
-        file.write(at as u64, &buffer.seal(part)).await.unwrap();
+        let sealed = buffer.seal(part);
+        if at == 0 {
+            file.write_durable(0, &sealed).await.unwrap();
+        } else {
+            file.write(at as u64, &sealed).await.unwrap();
+        }
         at += part;
     }
     file

@@ -68,6 +68,8 @@ pub(super) struct NetShard {
     buffers: Buffers,
     watches: Watches,
     bounds: Bounds,
+    /// When the turn under way began.
+    turn: Cell<Duration>,
     /// Bytes that wait to be taken by peers.
     unsent: Cell<usize>,
 }
@@ -86,6 +88,7 @@ impl NetShard {
             buffers,
             watches: Watches::default(),
             bounds,
+            turn: Cell::new(Duration::ZERO),
             unsent: Cell::new(0),
         }
     }
@@ -107,6 +110,16 @@ impl NetShard {
     /// Whether someone waits for memory that other shards may return without a word, or that slow peers hold.
     pub(super) fn wants_ticks(&self) -> bool {
         self.buffers.budget().has_line() || self.unsent.get() > self.bounds.send_bytes
+    }
+
+    /// A turn begins.
+    pub(super) fn begin_turn(&self, now: Duration) {
+        self.turn.set(now);
+    }
+
+    /// When the turn under way began.
+    pub(super) fn turn(&self) -> Duration {
+        self.turn.get()
     }
 
     /// Frees receive memory that an idle shard doesn't need.

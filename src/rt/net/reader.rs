@@ -42,6 +42,8 @@ pub struct SocketReader {
     /// Frames and bytes since this task last let others run.
     turn_frames: u32,
     turn_bytes: usize,
+    /// When the first byte of the frame under way, or else of the last one, was there.
+    began: Duration,
 }
 
 /// The time in which a frame owes its due.
@@ -61,6 +63,7 @@ impl SocketReader {
             window: WINDOW_SMALL,
             turn_frames: 0,
             turn_bytes: 0,
+            began: Duration::ZERO,
         }
     }
 
@@ -112,6 +115,9 @@ impl SocketReader {
                 Some(Ok(())) if !bytes.is_empty() => {
                     self.turn_bytes += bytes.len();
                     self.ready = bytes;
+                    if self.head_len == 0 {
+                        self.began = self.socket.net().turn();
+                    }
                     return Ok(());
                 }
                 Some(_) => return Err(self.socket.over()),
@@ -240,6 +246,10 @@ impl FrameReader for SocketReader {
     async fn next(&mut self, bytes_max: usize, idle: Duration) -> Result<Bytes, NetError> {
         self.let_others_run().await;
         self.turn_frames += 1;
+        if !self.ready.is_empty() {
+            // It came with the one before it.
+            self.began = self.socket.net().turn();
+        }
         let frame = loop {
             if self.own.is_some() {
                 break self.fill_own().await?;
@@ -254,6 +264,10 @@ impl FrameReader for SocketReader {
         metrics.frames_received_total.add(1);
         metrics.received_bytes_total.add(frame.len() as u64 + 4);
         Ok(frame)
+    }
+
+    fn began(&self) -> Duration {
+        self.began
     }
 }
 

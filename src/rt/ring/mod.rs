@@ -127,6 +127,21 @@ impl Ring {
         self.operation(entry, Hold { _file: Rc::clone(file), _memory: Some(Rc::clone(from)) })
     }
 
+    /// The same, complete once it is durable. The kernel makes one device write of it where the device can
+    /// (force unit access), and a write and a flush otherwise.
+    pub(super) fn write_durable(
+        self: &Rc<Self>,
+        file: &Rc<OwnedFd>,
+        at: u64,
+        from: &Rc<Block>,
+        skip: usize,
+    ) -> Op {
+        let (start, len) = part(from, skip);
+        let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), start.cast_const(), len).offset(at);
+        let entry = entry.rw_flags(libc::RWF_DSYNC).build();
+        self.operation(entry, Hold { _file: Rc::clone(file), _memory: Some(Rc::clone(from)) })
+    }
+
     /// `fdatasync`.
     pub(super) fn sync(self: &Rc<Self>, file: &Rc<OwnedFd>) -> Op {
         let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd()));

@@ -105,6 +105,21 @@ impl<F: Files> FlushJob<F> {
         Ok(())
     }
 
+    /// Writes what is a single chunk of a file that is there, and makes it durable by that write alone: one operation
+    /// instead of a write and then a flush. False if there is more to do; nothing was done then.
+    async fn write_durable(&mut self) -> Result<bool, StorageError> {
+        let [SegmentWrites { file: Some(file), named: true, chunks, cut: None, .. }] = &self.segments[..]
+        else {
+            return Ok(false);
+        };
+        let [chunk] = &chunks[..] else { return Ok(false) };
+        match file.write_durable(chunk.position, &chunk.sealed).await.map_err(StorageError::from) {
+            Err(error) if error.is_shortage() => self.shortage = Some(error),
+            outcome => outcome?,
+        }
+        Ok(true)
+    }
+
     fn is_unnamed(&self) -> bool {
         self.segments.iter().any(|segment| !segment.named)
     }
@@ -179,14 +194,24 @@ impl<F: Files> PartitionLog<F> {
     }
 }
 
-/// Writes all jobs, then flushes: once for all that stayed within written extents, where the file system lets one
-/// flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is durable,
-/// but for jobs with a `shortage`.
+/// Writes all jobs, says so, then flushes: once for all that stayed within written extents, where the file system lets
+/// one flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is
+/// durable, but for jobs with a `shortage`.
 ///
 /// # Errors
 /// The first write or flush that failed. Final for the log directory.
-pub async fn flush_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<(), StorageError> {
+pub async fn flush_all<F: Files>(
+    files: &F,
+    jobs: &mut [FlushJob<F>],
+    on_written: impl FnOnce(),
+) -> Result<(), StorageError> {
+    if let [job] = jobs
+        && job.write_durable().await?
+    {
+        return Ok(());
+    }
     write_all(files, jobs).await?;
+    on_written();
     let per_file = files.flush_scope() == FlushScope::File;
     let mut shared = None;
     let mut any_own = false;

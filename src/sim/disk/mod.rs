@@ -159,6 +159,18 @@ pub struct DiskFile {
 }
 
 impl DiskFile {
+    /// Makes durable what a flush of this file covers, or only some of its blocks.
+    async fn flush(&self, whole_device: bool, only: Option<Range<u64>>) -> Result<(), IoError> {
+        let shared = &self.disk.0;
+        let mut covered = shared.state.borrow_mut().begin_flush(self.inode, whole_device);
+        if let Some(only) = only {
+            covered.blocks.retain(|(_, block, ..)| only.contains(block));
+        }
+        self.disk.work("fdatasync", &self.path, 64 * 1024).await?;
+        shared.state.borrow_mut().end_flush(covered);
+        Ok(())
+    }
+
     async fn put(&self, position: u64, data: Vec<u8>) -> Result<(), IoError> {
         assert!(position.is_multiple_of(BLOCK_BYTES as u64), "a direct write begins at a block");
         let shared = &self.disk.0;
@@ -191,6 +203,12 @@ impl File for DiskFile {
         self.put(position, data.0.to_vec()).await
     }
 
+    async fn write_durable(&self, position: u64, data: &SealedDiskBuf) -> Result<(), IoError> {
+        self.put(position, data.0.to_vec()).await?;
+        let first = position / BLOCK_BYTES as u64;
+        self.flush(false, Some(first..first + (data.len() / BLOCK_BYTES) as u64)).await
+    }
+
     async fn write_zeros(&self, range: Range<u64>) -> Result<(), IoError> {
         self.put(range.start, vec![0; index(range.end - range.start)]).await
     }
@@ -205,11 +223,7 @@ impl File for DiskFile {
     }
 
     async fn sync(&self) -> Result<(), IoError> {
-        let shared = &self.disk.0;
-        let covered = shared.state.borrow_mut().begin_flush(self.inode, shared.scope == FlushScope::Device);
-        self.disk.work("fdatasync", &self.path, 64 * 1024).await?;
-        shared.state.borrow_mut().end_flush(covered);
-        Ok(())
+        self.flush(self.disk.0.scope == FlushScope::Device, None).await
     }
 
     async fn truncate(&self, len: u64) -> Result<(), IoError> {
