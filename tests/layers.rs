@@ -82,6 +82,7 @@ const OUTSIDE: &[Layer] = &[
     layer("snap", &["wire"]),
     layer("zstd", &["wire"]),
     layer("zerocopy", &["base", "wire", "log"]),
+    layer("regex", &["group"]),
     layer("bytes", EVERYTHING),
 ];
 

@@ -1,4 +1,6 @@
-"""Groups of the classic protocol and their offsets: rows 100 to 113."""
+"""Groups of both protocols and their offsets: rows 100 to 116."""
+import time
+
 from broker import CLOSED, case
 
 SESSION = 10000
@@ -275,3 +277,88 @@ def group_admin(b):
     yield "gone", simple.describe(6)
     full.leave(5, member)
     yield "delete after leave", b.call("DeleteGroups", 2, GroupsNames=[full.id])
+
+
+def told(answer):
+    """Texts differ: Apache Kafka's name the group and the member."""
+    if answer != CLOSED and answer.get("ErrorCode") not in (0, None):
+        answer["ErrorMessage"] = None
+    return answer
+
+
+@case
+def consumer_group(b):
+    ready(b)
+    t = b.topic("cg", 6)
+    id, group = b.topic_id(t), b.name("consumers")
+
+    def beat(member, epoch, version=1, **more):
+        fields = {"GroupId": group, "MemberId": member, "MemberEpoch": epoch, "RebalanceTimeoutMs": -1}
+        return told(b.call("ConsumerGroupHeartbeat", version, **{**fields, **more}))
+
+    def first(member, **more):
+        fields = {"RebalanceTimeoutMs": SESSION, "SubscribedTopicNames": [t], "TopicPartitions": []}
+        return beat(member, 0, **{**fields, **more})
+
+    def own(*partitions):
+        return [{"TopicId": id, "Partitions": list(partitions)}]
+
+    yield "no group", first("a", GroupId="")
+    yield "no member", first("")
+    yield "no timeout", first("a", RebalanceTimeoutMs=-1)
+    yield "no partitions", first("a", TopicPartitions=None)
+    yield "some partitions", first("a", TopicPartitions=own(1))
+    yield "no topics", first("a", SubscribedTopicNames=None)
+    yield "assignor", first("a", ServerAssignor="zzz")
+    yield "no instance", first("a", InstanceId="")
+    yield "unknown group", beat("a", 1)
+    yield "unknown group leaves", beat("a", -1)
+    yield "bad epoch", beat("a", -3)
+    yield "bad expression", first("a", SubscribedTopicNames=None, SubscribedTopicRegex="([")
+    joined = first("a")
+    yield "a joins", joined
+    epoch = joined["MemberEpoch"]
+    yield "a again", beat("a", epoch, TopicPartitions=own(*range(6)))
+    yield "a full", beat("a", epoch, RebalanceTimeoutMs=SESSION, SubscribedTopicNames=[t], TopicPartitions=own(*range(6)))
+    yield "a ahead", beat("a", 9)
+    yield "unknown member", beat("b", 1)
+    yield "b joins", first("b")
+    # Apache Kafka shares out within a second.
+    time.sleep(2)
+    beat("b", epoch + 1, TopicPartitions=[])
+    asked = beat("a", epoch, TopicPartitions=own(*range(6)))
+    if asked.get("Assignment"):
+        asked["Assignment"] = [len(topic["Partitions"]) for topic in asked["Assignment"]["TopicPartitions"]]
+    yield "a must give up", asked
+    yield "a still owns", beat("a", epoch, TopicPartitions=own(*range(6)))
+    for version in range(2):
+        answer = b.call("ConsumerGroupDescribe", version, GroupIds=[group], IncludeAuthorizedOperations=True)
+        answer["Groups"][0]["Members"].sort(key=lambda member: member["MemberId"])
+        for member in answer["Groups"][0]["Members"]:
+            for share in (member["Assignment"], member["TargetAssignment"]):
+                # Which ones is up to the assignor.
+                share["TopicPartitions"] = [len(topic["Partitions"]) for topic in share["TopicPartitions"]]
+        yield f"describe v{version}", answer
+    yield "describe as classic", b.call("DescribeGroups", 6, Groups=[group])
+    yield "describe nobody", told(b.call("ConsumerGroupDescribe", 1, GroupIds=[b.name("nobody")])["Groups"][0])
+    partition = [{"PartitionIndex": 0, "CommittedOffset": 5}]
+    for at, member in ((epoch, "a"), (0, "a"), (epoch, "c"), (-1, "")):
+        fields = {"GroupId": group, "GenerationIdOrMemberEpoch": at, "MemberId": member}
+        topics = [{"Name": t, "Partitions": partition}]
+        yield f"commit {at} {member}", b.call("OffsetCommit", 9, **fields, Topics=topics)
+        topics = [{"Name": t, "PartitionIndexes": [0]}]
+        asked = [{"GroupId": group, "MemberId": member or None, "MemberEpoch": at, "Topics": topics}]
+        yield f"fetch {at} {member}", b.call("OffsetFetch", 9, Groups=asked)
+    yield "delete", b.call("DeleteGroups", 2, GroupsNames=[group])
+    yield "a leaves", beat("a", -1)
+    yield "b leaves", beat("b", -1)
+    yield "b left", beat("b", -1)
+    yield "static joins", first("s", InstanceId="i")
+    yield "static again", first("s2", InstanceId="i")
+    yield "static goes", beat("s", -2, InstanceId="i")
+    yield "static comes back", first("s2", InstanceId="i")
+    yield "static fenced", beat("s", epoch, InstanceId="i")
+    yield "static leaves", beat("s2", -1, InstanceId="i")
+    answer = b.call("ListGroups", 5)
+    yield "list", [one for one in answer["Groups"] if one["GroupId"] == group]
+    yield "delete empty", b.call("DeleteGroups", 2, GroupsNames=[group])

@@ -8,6 +8,7 @@ LENIENT = "a senseless number in a fetch is read as the nearest one that makes s
 DAMAGED = "the producer is told that its data is damaged, not that the broker failed"
 DELTAS = "records without consecutive offsets are refused under every codec"
 TWICE = "what a request names twice is answered twice"
+SOON = "Apache Kafka 4.4 shares partitions out a little after a member joins"
 LATER = "comes later"
 NAMES = "a broker tells its own settings and those of Apache Kafka's that mean something here"
 WORDS = "every problem is told, not the first one"
@@ -19,6 +20,9 @@ KNOWN = [
     ("alter_broker_configs/*/Configs#", ELR),
     ("describe_other_configs/all brokers/Configs#", ELR),
     ("api_versions/*Features*", FEATURES),
+    ("consumer_group/b joins/MemberEpoch", SOON),
+    ("consumer_group/describe v*/Members*/Assignment/*", SOON),
+    ("consumer_group/describe v*/Members*/MemberEpoch", SOON),
     ("fetch_limits/*/Records", WHOLE),
     ("fetch_limits/negative*", LENIENT),
     ("*/isolation 2/*", LENIENT),

@@ -3,7 +3,7 @@
 //! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3).
 //! Version 5 checks that the client reached the cluster and node it meant (KIP-1242); it names both or neither.
 //!
-//! Features: metadata.version alone; the others come with what they stand for.
+//! Features: metadata.version and group.version (KIP-848); the others come with what they stand for.
 
 use super::registry::API_TABLE;
 use super::{Api, Context, Plan};
@@ -18,6 +18,13 @@ pub(super) const API: Api = Api { key: 18, name: "ApiVersions", min: 0, served_m
 /// Levels of `metadata.version` that Apache Kafka 4.4 supports, and the one it runs at. Tools print it; clients
 /// don't act on it.
 const METADATA_VERSIONS: (i16, i16) = (7, 33);
+
+/// Levels of `group.version`: 1 is the consumer protocol.
+const GROUP_VERSIONS: (i16, i16) = (0, 1);
+
+/// What is supported, and at its highest level in force.
+const FEATURES: [(&str, (i16, i16)); 2] =
+    [("group.version", GROUP_VERSIONS), ("metadata.version", METADATA_VERSIONS)];
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let version = context.header.version;
@@ -36,17 +43,21 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     if !error.is_ok() {
         return Ok(context.respond(&ApiVersionsResponse { error_code: error.code(), ..Default::default() }));
     }
-    let (min_version, max_version) = METADATA_VERSIONS;
-    let name = || "metadata.version".into();
+    let supported = |(name, (min_version, max_version)): (&'static str, (i16, i16))| SupportedFeatureKey {
+        name: name.into(),
+        min_version,
+        max_version,
+    };
+    let finalized = |(name, (_, level)): (&'static str, (i16, i16))| FinalizedFeatureKey {
+        name: name.into(),
+        max_version_level: level,
+        min_version_level: level,
+    };
     let response = ApiVersionsResponse {
         api_keys: API_TABLE.iter().map(entry).collect(),
-        supported_features: vec![SupportedFeatureKey { name: name(), min_version, max_version }],
+        supported_features: FEATURES.into_iter().map(supported).collect(),
         finalized_features_epoch: i64::try_from(context.cluster.applied()).unwrap_or(i64::MAX),
-        finalized_features: vec![FinalizedFeatureKey {
-            name: name(),
-            max_version_level: max_version,
-            min_version_level: max_version,
-        }],
+        finalized_features: FEATURES.into_iter().map(finalized).collect(),
         ..Default::default()
     };
     Ok(context.respond(&response))

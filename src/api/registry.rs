@@ -55,6 +55,8 @@ pub const API_TABLE: &[Api] = &[
     super::group::k47_offset_delete::API,
     super::admin::k55_describe_quorum::API,
     super::admin::k60_describe_cluster::API,
+    super::group::k68_consumer_group_heartbeat::API,
+    super::group::k69_consumer_group_describe::API,
     super::admin::k75_describe_topic_partitions::API,
 ];
 

@@ -71,6 +71,12 @@ pub struct GroupConf {
     pub session_timeout_max_ms: i32,
     /// Members of one group.
     pub members_max: usize,
+    /// Session timeout of members of the consumer protocol.
+    pub consumer_session: Duration,
+    /// How often they shall send heartbeats.
+    pub consumer_heartbeat_ms: i32,
+    /// Members of one group of the consumer protocol.
+    pub consumer_members_max: usize,
     /// Characters of the text that goes with an offset.
     pub offset_metadata_max: usize,
     /// How long offsets outlive their group's members.
@@ -213,6 +219,9 @@ fn group_conf(int: &impl Fn(&str) -> i64) -> GroupConf {
         session_timeout_min_ms: small("group.min.session.timeout.ms"),
         session_timeout_max_ms: small("group.max.session.timeout.ms"),
         members_max: size("group.max.size"),
+        consumer_session: ms("group.consumer.session.timeout.ms"),
+        consumer_heartbeat_ms: small("group.consumer.heartbeat.interval.ms"),
+        consumer_members_max: size("group.consumer.max.size"),
         offset_metadata_max: size("offset.metadata.max.bytes"),
         offsets_retention: Duration::from_secs(int("offsets.retention.minutes").unsigned_abs() * 60),
         offsets_retention_check: ms("offsets.retention.check.interval.ms"),

@@ -9,9 +9,9 @@ use crate::wire::generated::list_groups_response::ListedGroup;
 use crate::wire::generated::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::wire::generated::offset_fetch_response::OffsetFetchResponseGroup;
 use crate::wire::generated::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
 };
 
 /// Who gets an answer: a slot in a call set of the shard where the request arrived.
@@ -94,6 +94,22 @@ pub enum GroupOp {
         /// Which.
         group: Str,
     },
+    /// ConsumerGroupHeartbeat.
+    ConsumerBeat {
+        /// As it came.
+        request: ConsumerGroupHeartbeatRequest,
+        /// Its version decides about member ids (1).
+        version: i16,
+        /// Who.
+        client: Client,
+        /// A UUID, should the member need an id.
+        uuid: Str,
+    },
+    /// One group of ConsumerGroupDescribe.
+    ConsumerDescribe {
+        /// Which.
+        group: Str,
+    },
     /// OffsetDelete: partitions that exist.
     DeleteOffsets(OffsetDeleteRequest),
 }
@@ -122,6 +138,10 @@ pub enum GroupReply {
     Listed(Vec<ListedGroup>),
     /// To `Delete`.
     Deleted(DeletableGroupResult),
+    /// To `ConsumerBeat`.
+    ConsumerBeat(ConsumerGroupHeartbeatResponse),
+    /// To `ConsumerDescribe`.
+    ConsumerDescribed(crate::wire::generated::consumer_group_describe_response::DescribedGroup),
     /// To `DeleteOffsets`.
     OffsetsDeleted(OffsetDeleteResponse),
 }
@@ -132,7 +152,11 @@ impl GroupOp {
     pub fn only_reads(&self) -> bool {
         matches!(
             self,
-            GroupOp::Heartbeat(_) | GroupOp::Fetch { .. } | GroupOp::Describe { .. } | GroupOp::List { .. }
+            GroupOp::Heartbeat(_)
+                | GroupOp::Fetch { .. }
+                | GroupOp::Describe { .. }
+                | GroupOp::ConsumerDescribe { .. }
+                | GroupOp::List { .. }
         )
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod call;
 mod classic;
+mod consumer;
 mod coordinator;
 mod offsets;
 mod partition;
@@ -16,6 +17,7 @@ mod record;
 mod settings;
 mod timers;
 
+pub use consumer::Topics;
 pub use coordinator::{Coordinator, Effects, Event};
 pub use partition::{OFFSETS_TOPIC, partition_of};
 pub use record::GroupRecord;

@@ -1,5 +1,6 @@
 //! Records of `__consumer_offsets` in Kafka's formats: two bytes that say what it is, then a message of that schema.
 
+use super::consumer::{Kept, read};
 use crate::wire::generated::{
     GroupMetadataKey, GroupMetadataValue, LegacyOffsetCommitKey, OffsetCommitKey, OffsetCommitValue,
 };
@@ -42,12 +43,14 @@ pub(super) enum Replayed {
     Offset { group: Str, topic: Str, partition: i32, value: Option<OffsetCommitValue> },
     /// A group of the classic protocol, or its end.
     Group { group: Str, value: Option<GroupMetadataValue> },
+    /// Something of a group of the consumer protocol.
+    Consumer(Kept),
     /// Something that this version doesn't keep.
     Other,
 }
 
 /// Writes a version and a message.
-fn written(kind: i16, message: &impl Encode, version: i16) -> Bytes {
+pub(super) fn written(kind: i16, message: &impl Encode, version: i16) -> Bytes {
     let mut writer = Writer::new();
     writer.i16(kind);
     message.encode(&mut writer, version).expect("the version has every field that is set");
@@ -86,7 +89,7 @@ pub(super) fn group_tombstone(group: &Str) -> GroupRecord {
 }
 
 /// Reads a value in the version that it says it has.
-fn value<T: Decode>(value: Option<Bytes>) -> Result<Option<T>, DecodeError> {
+pub(super) fn value<T: Decode>(value: Option<Bytes>) -> Result<Option<T>, DecodeError> {
     let Some(bytes) = value else { return Ok(None) };
     let mut reader = Reader::new(bytes);
     let version = reader.i16()?;
@@ -112,7 +115,7 @@ pub(super) fn replayed(key: Bytes, bytes: Option<Bytes>) -> Result<Replayed, Dec
             let GroupMetadataKey { group } = Decode::decode(&mut reader, 0)?;
             Replayed::Group { group, value: value(bytes)? }
         }
-        _ => Replayed::Other,
+        kind => read(kind, &mut reader, bytes)?.map_or(Replayed::Other, Replayed::Consumer),
     })
 }
 

@@ -11,6 +11,12 @@ pub struct Settings {
     pub session_timeout_max_ms: i32,
     /// `group.max.size`: members of one group.
     pub members_max: usize,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_ms: i32,
+    /// `group.consumer.max.size`.
+    pub consumer_members_max: usize,
     /// `offset.metadata.max.bytes`: characters of the text that goes with an offset.
     pub offset_metadata_max: usize,
     /// `offsets.retention.minutes`, in ms.
@@ -29,6 +35,9 @@ impl Default for Settings {
             session_timeout_min_ms: 6000,
             session_timeout_max_ms: 1_800_000,
             members_max: usize::MAX,
+            consumer_session_ms: 45_000,
+            consumer_heartbeat_ms: 5000,
+            consumer_members_max: usize::MAX,
             offset_metadata_max: 4096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_ms: 600_000,

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Timer {
     /// A member's session, or the wait for a new member's second JoinGroup: group, member.
     Session(Str, Str),
+    /// The time in which a member has to give up partitions: group, member.
+    Revocation(Str, Str),
     /// The wait for members to rejoin.
     Join(Str),
     /// The wait for members to ask for their assignments.

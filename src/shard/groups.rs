@@ -8,8 +8,9 @@ use super::{Broker, Shard};
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset, ShardId, TopicId, TopicPartition};
+use crate::cluster::Topic;
 use crate::group::call::{Asker, GroupCall, GroupReply};
-use crate::group::{Coordinator, Effects, Event, GroupRecord, Now, OFFSETS_TOPIC, Settings};
+use crate::group::{Coordinator, Effects, Event, GroupRecord, Now, OFFSETS_TOPIC, Settings, Topics};
 use crate::replica::{self, Waiter};
 use crate::seam::World;
 use crate::wire::Str;
@@ -19,6 +20,7 @@ use crate::wire::batch::{
 use bytes::Bytes;
 use futures_lite::future::or;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Timers of groups that are closer together than this are one wake-up.
@@ -71,6 +73,9 @@ impl<B: Broker> Shard<B> {
             session_timeout_min_ms: conf.session_timeout_min_ms,
             session_timeout_max_ms: conf.session_timeout_max_ms,
             members_max: conf.members_max,
+            consumer_session_ms: millis(conf.consumer_session),
+            consumer_heartbeat_ms: conf.consumer_heartbeat_ms,
+            consumer_members_max: conf.consumer_members_max,
             offset_metadata_max: conf.offset_metadata_max,
             offsets_retention_ms: i64::try_from(millis(conf.offsets_retention)).unwrap_or(i64::MAX),
             retention_check_ms: millis(conf.offsets_retention_check),
@@ -153,6 +158,7 @@ impl<B: Broker> Shard<B> {
             let Some(slot) = hosted.get_mut(&key) else { return };
             coordinator.loaded(end, self.group_now(), effects);
             self.perform_groups(key, &mut coordinator, effects, &mut answers);
+            coordinator.step(self.group_now(), Event::Topics(self.topics_for_groups()), effects);
             if *closing {
                 coordinator.step(self.group_now(), Event::Close, effects);
                 self.perform_groups(key, &mut coordinator, effects, &mut answers);
@@ -327,6 +333,21 @@ impl<B: Broker> Shard<B> {
     pub(super) fn groups_forget_topics(&self, topics: &[Str]) {
         let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
         self.tell_groups(&keys, |_, _| Some(Event::TopicsDeleted(topics.to_vec())));
+    }
+
+    /// Tells all coordinators which topics there are.
+    pub(super) fn groups_see_topics(&self) {
+        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
+        if !keys.is_empty() {
+            let topics = self.topics_for_groups();
+            self.tell_groups(&keys, |_, _| Some(Event::Topics(topics.clone())));
+        }
+    }
+
+    fn topics_for_groups(&self) -> Topics {
+        let view = self.0.view.borrow();
+        let count = |topic: &Topic| i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        Arc::new(view.topics().map(|topic| (topic.name.clone(), (topic.id, count(topic)))).collect())
     }
 
     fn tell_groups(&self, keys: &[TopicPartition], event: impl Fn(&Self, TopicPartition) -> Option<Event>) {

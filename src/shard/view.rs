@@ -99,6 +99,9 @@ impl<B: Broker> Shard<B> {
         if !deleted.is_empty() {
             self.groups_forget_topics(&deleted);
         }
+        if !touched.is_empty() {
+            self.groups_see_topics();
+        }
         for topic in touched {
             self.follow_topic(topic).await;
         }

@@ -12,7 +12,7 @@ pub(in crate::api) const API: Api =
     Api { key: 15, name: "DescribeGroups", min: 0, served_min: 0, max: 6, plan };
 
 /// All operations on a group (read, delete, describe, those two on its settings), as bits of Kafka's operation codes.
-const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
+pub(super) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let version = context.header.version;

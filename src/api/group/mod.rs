@@ -14,6 +14,8 @@ pub(super) mod k15_describe_groups;
 pub(super) mod k16_list_groups;
 pub(super) mod k42_delete_groups;
 pub(super) mod k47_offset_delete;
+pub(super) mod k68_consumer_group_heartbeat;
+pub(super) mod k69_consumer_group_describe;
 #[cfg(test)]
 mod tests;
 

@@ -44,6 +44,14 @@ impl Coordinator {
         now: Now,
     ) -> Result<(), ErrorCode> {
         let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
+        if let Some(group) = self.consumers.get(id) {
+            return match group.check_offsets(&request.member_id, generation) {
+                _ if generation < 0 && group.is_empty() => Ok(()),
+                Err(ErrorCode::UnknownMemberId) => Err(ErrorCode::UnknownMemberId),
+                _ if version < UNKNOWN_GROUP_FROM => Err(ErrorCode::UnsupportedVersion),
+                checked => checked,
+            };
+        }
         if !self.groups.contains_key(id) {
             if generation >= 0 {
                 let since = version >= UNKNOWN_GROUP_FROM;

@@ -12,6 +12,14 @@ use crate::wire::generated::offset_fetch_response::{
 impl Coordinator {
     pub(super) fn fetch(&mut self, asker: Asker, request: OffsetFetchRequestGroup) {
         let group = &request.group_id;
+        let asks = request.member_id.as_ref().filter(|_| request.member_epoch >= 0);
+        if let (Some(consumer), Some(member)) = (self.consumers.get(group), asks)
+            && let Err(error) = consumer.check_offsets(member, request.member_epoch)
+        {
+            let group_id = request.group_id.clone();
+            let reply = OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code: error.code() };
+            return self.answer(asker, GroupReply::Fetch(reply));
+        }
         let topics = match request.topics {
             None => {
                 let topic = |(name, partitions): (&Str, &std::collections::BTreeMap<i32, Committed>)| {

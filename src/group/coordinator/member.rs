@@ -22,6 +22,9 @@ impl Coordinator {
         if !bounds.contains(&request.session_timeout_ms) {
             return self.answer(asker, refuse(ErrorCode::InvalidSessionTimeout));
         }
+        if self.consumers.get(id).is_some_and(|group| !group.is_empty()) {
+            return self.answer(asker, refuse(ErrorCode::InconsistentGroupProtocol));
+        }
         let is_new = !self.groups.contains_key(id);
         if is_new && !request.member_id.is_empty() {
             return self.answer(asker, refuse(ErrorCode::UnknownMemberId));
@@ -29,11 +32,14 @@ impl Coordinator {
         if !self.has_room(is_new) {
             return self.answer(asker, refuse(ErrorCode::CoordinatorNotAvailable));
         }
+        // An empty consumer group of that name gives way.
+        let consumer = self.consumers.get(id).map(crate::group::consumer::ConsumerGroup::end_records);
         if is_new {
             self.put(ClassicGroup::new(id.detached(), now.wall_ms));
         }
         let in_use = self.with_group(id, now, |group, turn| {
             if is_new {
+                turn.out.records.extend(consumer.into_iter().flatten());
                 turn.out.records.push(group.record());
             }
             group.join(join, turn);
@@ -43,6 +49,8 @@ impl Coordinator {
             // It was refused: nothing is left behind.
             self.remove_group(id);
             self.output.records.clear();
+        } else if is_new {
+            self.remove_consumer(id);
         }
     }
 

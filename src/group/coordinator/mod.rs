@@ -2,6 +2,7 @@
 
 mod admin;
 mod commit;
+mod consumer;
 mod fetch;
 mod member;
 mod retention;
@@ -10,6 +11,7 @@ mod tests;
 
 use super::call::{Asker, GroupOp, GroupReply};
 use super::classic::{ClassicGroup, Join};
+use super::consumer::{ConsumerGroup, Topics};
 use super::offsets::Offsets;
 use super::record::{GroupRecord, Replayed, replayed};
 use super::settings::{Now, Settings};
@@ -38,6 +40,8 @@ pub enum Event {
     },
     /// Time passed.
     Tick,
+    /// The cluster's topics as they are now.
+    Topics(Topics),
     /// Topics are gone, and so are the offsets in them.
     TopicsDeleted(Vec<Str>),
     /// Appended records can't be made durable for now: whoever waits for that is told, and may ask again.
@@ -84,6 +88,10 @@ impl Turn<'_> {
 pub struct Coordinator {
     settings: Settings,
     groups: BTreeMap<Str, ClassicGroup>,
+    /// Groups of the consumer protocol; no name is in both.
+    consumers: BTreeMap<Str, ConsumerGroup>,
+    /// The cluster's topics.
+    topics: Topics,
     /// About how much memory the groups take.
     bytes: usize,
     offsets: Offsets,
@@ -106,6 +114,8 @@ impl Coordinator {
         Coordinator {
             settings,
             groups: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            topics: Topics::default(),
             bytes: 0,
             offsets: Offsets::default(),
             timers: Timers::default(),
@@ -139,10 +149,25 @@ impl Coordinator {
                 self.offsets.remove(&group, &topic, partition);
             }
             Replayed::Offset { group, topic, partition, value: Some(value) } => {
-                if !self.groups.contains_key(&group) {
+                if !self.groups.contains_key(&group) && !self.consumers.contains_key(&group) {
                     self.put(ClassicGroup::new(group.detached(), value.commit_timestamp));
                 }
                 self.offsets.put(&group, &topic, partition, (&value).into());
+            }
+            Replayed::Consumer(kept) => {
+                let (group, ends) = kept.group();
+                let known = self.remove_consumer(group);
+                // What ends something that isn't there ends nothing.
+                if known.is_none() && ends {
+                    return Ok(());
+                }
+                let id = group.detached();
+                // Offsets that came first made a simple group of that name.
+                self.remove_group(&id);
+                let mut group = known.unwrap_or_else(|| ConsumerGroup::new(id));
+                if group.replay(kept) {
+                    self.put_consumer(group);
+                }
             }
             Replayed::Other => {}
         }
@@ -155,6 +180,10 @@ impl Coordinator {
         let ids: Vec<Str> = self.groups.keys().cloned().collect();
         for id in ids {
             self.with_group(&id, now, |group, turn| group.begin(turn));
+        }
+        let ids: Vec<Str> = self.consumers.keys().cloned().collect();
+        for id in ids {
+            self.with_consumer(&id, now, |group, turn| group.begin(turn));
         }
         self.timers.set(Timer::Retention, now.mono_ms + self.settings.retention_check_ms);
         self.hand_over(out);
@@ -177,6 +206,7 @@ impl Coordinator {
             Event::Request { asker, op } => self.request(asker, *op, now),
             Event::Durable { upto } => self.durable = self.durable.max(upto),
             Event::Tick => self.tick(now),
+            Event::Topics(topics) => self.topics = topics,
             Event::TopicsDeleted(topics) => self.forget_topics(&topics),
             Event::Stalled => return self.fail_held(ErrorCode::CoordinatorNotAvailable, out),
             Event::Close => {
@@ -235,6 +265,10 @@ impl Coordinator {
             GroupOp::Describe { group, version } => self.describe(asker, &group, version),
             GroupOp::List { states, types } => self.list(asker, &states, &types),
             GroupOp::Delete { group } => self.delete(asker, &group),
+            GroupOp::ConsumerBeat { request, version, client, uuid } => {
+                self.consumer_beat(asker, &request, (version, &client, &uuid), now);
+            }
+            GroupOp::ConsumerDescribe { group } => self.consumer_describe(asker, &group),
             GroupOp::DeleteOffsets(request) => self.delete_offsets(asker, &request),
         }
     }
@@ -244,6 +278,10 @@ impl Coordinator {
             match timer {
                 Timer::Session(id, member) => {
                     self.with_group(&id, now, |group, turn| group.session_timed_out(&member, turn));
+                    self.with_consumer(&id, now, |group, turn| group.fence(&member, turn));
+                }
+                Timer::Revocation(id, member) => {
+                    self.with_consumer(&id, now, |group, turn| group.revocation_timed_out(&member, turn));
                 }
                 Timer::Join(id) => {
                     self.with_group(&id, now, |group, turn| group.join_timed_out(turn));
@@ -304,6 +342,6 @@ impl Coordinator {
     /// Whether there is room for what a request brings.
     fn has_room(&self, group_is_new: bool) -> bool {
         self.bytes < COORDINATOR_BYTES_MAX
-            && (!group_is_new || self.groups.len() < GROUPS_PER_COORDINATOR_MAX)
+            && (!group_is_new || self.groups.len() + self.consumers.len() < GROUPS_PER_COORDINATOR_MAX)
     }
 }

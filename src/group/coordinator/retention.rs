@@ -18,16 +18,34 @@ impl Coordinator {
                 self.remove_group(&id);
             }
         }
+        let ids: Vec<Str> = self.consumers.keys().cloned().collect();
+        for id in ids {
+            self.expire_offsets(&id, now);
+            let empty = self.consumers.get(&id).is_some_and(|group| group.is_empty());
+            if empty && self.offsets.is_empty(&id) {
+                let gone = self.remove_consumer(&id);
+                self.output.records.extend(gone.iter().flat_map(|group| group.end_records()));
+            }
+        }
         self.timers.set(Timer::Retention, now.mono_ms + self.settings.retention_check_ms);
     }
 
     fn expire_offsets(&mut self, id: &Str, now: Now) {
-        let Some(group) = self.groups.get(id) else { return };
-        let Some(base) = group.expiry_base() else { return };
+        let (group, consumer) = (self.groups.get(id), self.consumers.get(id));
+        let base = match group {
+            Some(group) => group.expiry_base(),
+            // From the commit.
+            None => consumer.map(|_| None),
+        };
+        let Some(base) = base else { return };
+        let is_read = |topic: &str| {
+            group.is_some_and(|group| group.is_subscribed(topic))
+                || consumer.is_some_and(|group| group.is_subscribed(topic))
+        };
         let retention = self.settings.offsets_retention_ms;
         let mut expired = Vec::new();
         for (topic, partitions) in self.offsets.topics(id) {
-            if group.is_subscribed(topic) {
+            if is_read(topic) {
                 continue;
             }
             for (index, committed) in partitions {

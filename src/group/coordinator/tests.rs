@@ -14,6 +14,7 @@ use crate::wire::generated::{
 };
 
 mod classic;
+mod consumer;
 mod offsets;
 mod random;
 
