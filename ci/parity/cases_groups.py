@@ -319,7 +319,8 @@ def consumer_group(b):
     yield "a joins", joined
     epoch = joined["MemberEpoch"]
     yield "a again", beat("a", epoch, TopicPartitions=own(*range(6)))
-    yield "a full", beat("a", epoch, RebalanceTimeoutMs=SESSION, SubscribedTopicNames=[t], TopicPartitions=own(*range(6)))
+    full = {"RebalanceTimeoutMs": SESSION, "SubscribedTopicNames": [t], "TopicPartitions": own(*range(6))}
+    yield "a full", beat("a", epoch, **full)
     yield "a ahead", beat("a", 9)
     yield "unknown member", beat("b", 1)
     yield "b joins", first("b")
