@@ -1,6 +1,7 @@
 //! Starting the shards and waiting for them.
 
 use super::bell::Bell;
+use super::clock::sharpen_timers;
 use super::conf::RtConf;
 use super::drive::drive;
 use super::mesh::{Mesh, MeshEnd, mesh_ends};
@@ -105,7 +106,9 @@ where
         let processor = processors.get(index % processors.len().max(1)).copied();
         let teller = Teller(sender.clone());
         let (shard_main, ready, gate) = (shard_main.clone(), ready.clone(), Arc::clone(&gate));
-        let start = ShardStart { end, bell: Arc::clone(&bells[index]), spin: conf.spin, ready, teller, gate };
+        let (spin, sharp_timers) = (conf.spin, conf.sharp_timers);
+        let start =
+            ShardStart { end, bell: Arc::clone(&bells[index]), spin, sharp_timers, ready, teller, gate };
         let task = move || shard_task(start, shard_main);
         handles
             .push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
@@ -139,6 +142,7 @@ struct ShardStart<M> {
     end: MeshEnd<M>,
     bell: Arc<Bell>,
     spin: Duration,
+    sharp_timers: bool,
     ready: Ready,
     teller: Teller,
     gate: Arc<Gate>,
@@ -151,8 +155,11 @@ where
     F: Fn(ShardId, World, Mesh<M>) -> Fut,
     Fut: Future<Output = T> + 'static,
 {
-    let ShardStart { end, bell, spin, ready, teller, gate } = start;
+    let ShardStart { end, bell, spin, sharp_timers, ready, teller, gate } = start;
     let shard = end.this();
+    if sharp_timers {
+        sharpen_timers();
+    }
     let mesh = Mesh::new(end);
     let exchanged = mesh.clone();
     let world = match World::new(shard, &ready, Arc::clone(&bell), Box::new(move || exchanged.exchange())) {
