@@ -7,6 +7,7 @@ pub mod base;
 pub mod boot;
 pub mod cluster;
 pub mod conf;
+pub mod group;
 pub mod load;
 pub mod log;
 pub mod metrics;

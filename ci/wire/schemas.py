@@ -39,9 +39,10 @@ def field_lines(field, common, depth):
 
 
 def message_lines(raw):
-    words = [raw["type"], str(raw.get("apiKey", "-")), re.sub("(Request|Response)$", "", raw["name"])]
-    if "apiKey" not in raw:
-        words[2] = raw["name"]
+    if raw["type"] in ("request", "response"):
+        words = [raw["type"], str(raw["apiKey"]), re.sub("(Request|Response)$", "", raw["name"])]
+    else:
+        words = ["header" if raw["type"] == "header" else "data", "-", raw["name"]]
     yield " ".join([*words, raw["validVersions"], "flexible=" + raw.get("flexibleVersions", "none")]) + "\n"
     common = {one["name"]: one["fields"] for one in raw.get("commonStructs", [])}
     for field in raw["fields"]:
@@ -52,7 +53,8 @@ def main():
     source, output = sys.argv[1:3]
     raws = [load(os.path.join(source, name)) for name in sorted(os.listdir(source)) if name.endswith(".json")]
     raws = [raw for raw in raws if raw["validVersions"] != "none"]
-    raws.sort(key=lambda raw: (raw.get("apiKey", 1000), raw["type"], raw["name"]))
+    api = ("request", "response")
+    raws.sort(key=lambda raw: (raw["apiKey"] if raw["type"] in api else 1000, raw["type"], raw["name"]))
     os.makedirs(os.path.dirname(output), exist_ok=True)
     with open(output, "w", encoding="utf-8") as file:
         file.write(HEAD)

@@ -21,6 +21,8 @@ pub struct RequestHeader {
     pub correlation_id: i32,
     /// Who asks; for logs and quotas.
     pub client_id: Option<Str>,
+    /// The address that the connection comes from.
+    pub client_host: Str,
 }
 
 /// First flexible version of an API; 32767 for an unknown one.
@@ -42,7 +44,8 @@ impl RequestHeader {
         if version >= flexible_from(api_key) {
             reader.skip_tagged_fields()?;
         }
-        Ok((RequestHeader { api_key, version, correlation_id, client_id }, reader))
+        let client_host = Str::EMPTY;
+        Ok((RequestHeader { api_key, version, correlation_id, client_id, client_host }, reader))
     }
 }
 
@@ -134,6 +137,20 @@ impl Context<'_> {
                 Plan::Close("the answer can't be written in the request's version")
             }
         }
+    }
+
+    /// A random UUID (RFC 9562, version 4) in its text form.
+    pub fn new_uuid(&self) -> String {
+        let id = u128::from_be_bytes(self.new_topic_id().0);
+        let part = |from: u32, digits: u32| (id >> (128 - 4 * (from + digits))) & ((1 << (4 * digits)) - 1);
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            part(0, 8),
+            part(8, 4),
+            part(12, 4),
+            part(16, 4),
+            part(20, 12)
+        )
     }
 
     /// A random UUID (RFC 9562, version 4) that isn't one of Kafka's reserved ids.

@@ -6,6 +6,7 @@
 mod admin;
 mod context;
 mod fetch_session;
+mod group;
 mod k00_produce;
 mod k01_fetch;
 mod k02_list_offsets;

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::base::TopicPartition;
 use crate::cluster::{Command, Outcome};
+use crate::group::call::{GroupCall, GroupReply};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
 use bytes::Bytes;
 
@@ -22,6 +23,8 @@ pub enum Plan {
     Close(&'static str),
     /// Answers of partitions, wherever they live; they come in the order of the calls.
     Partitions(Vec<PartitionCall>, Then<Vec<PartitionReply>>),
+    /// Answers of groups' coordinators, wherever they live; they come in the order of the calls.
+    Groups(Vec<GroupCall>, Then<Vec<GroupReply>>),
     /// Decisions of the coordinator, committed and applied on every shard.
     Cluster(Vec<Command>, Then<Vec<Outcome>>),
     /// Reads, and a wait for more.

@@ -1,9 +1,11 @@
 //! A broker's view to plan requests with: what comes in and what goes out are messages, what lies between is the plan.
 
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
-use crate::base::{NodeId, TopicId};
+use crate::base::{NodeId, Offset, ShardId, TopicId, TopicPartition};
 use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
 use crate::conf::BrokerConf;
+use crate::group::call::{Asker, GroupCall, GroupReply};
+use crate::group::{Coordinator, Effects, Event, Now, Settings};
 use crate::replica::call::{PartitionCall, PartitionReply};
 use crate::wire::generated::SCHEMAS;
 use crate::wire::{Decode, Encode, Reader, Writer};
@@ -22,6 +24,10 @@ pub(super) struct Fixture {
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<ProducerIdBlock>,
     drawn: Cell<u64>,
+    /// Coordinators of groups, and how long their logs are.
+    coordinators: RefCell<BTreeMap<TopicPartition, (Coordinator, Offset)>>,
+    /// Milliseconds since the start.
+    pub(super) clock_ms: Cell<u64>,
     /// What partitions answer.
     pub(super) partitions: fn(&PartitionCall) -> PartitionReply,
 }
@@ -62,6 +68,8 @@ impl Fixture {
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             drawn: Cell::new(0),
+            coordinators: RefCell::default(),
+            clock_ms: Cell::new(0),
             partitions: |call| panic!("no partition is asked: {call:?}"),
         }
     }
@@ -91,8 +99,13 @@ impl Fixture {
     pub(super) fn ask<T: Decode>(&mut self, key: i16, version: i16, request: &impl Encode) -> Answer<T> {
         let mut writer = Writer::new();
         request.encode(&mut writer, version).expect("the version has these fields");
-        let header =
-            RequestHeader { api_key: key, version, correlation_id: 7, client_id: Some("test".into()) };
+        let header = RequestHeader {
+            api_key: key,
+            version,
+            correlation_id: 7,
+            client_id: Some("test".into()),
+            client_host: "127.0.0.1".into(),
+        };
         let body = Reader::new(writer.into_pieces().concat().into());
         let mut plan =
             self.with_context(&header, |context| super::plan(context, body)).expect("it can be read");
@@ -105,6 +118,10 @@ impl Fixture {
                     let replies = calls.iter().map(self.partitions).collect();
                     self.with_context(&header, |context| then(context, replies))
                 }
+                Plan::Groups(calls, then) => {
+                    let replies = calls.into_iter().map(|call| self.ask_group(call)).collect();
+                    self.with_context(&header, |context| then(context, replies))
+                }
                 Plan::Cluster(commands, then) => {
                     let outcomes = commands.into_iter().map(|command| self.run(command)).collect();
                     self.with_context(&header, |context| then(context, outcomes))
@@ -112,6 +129,37 @@ impl Fixture {
                 Plan::Fetch(_) => panic!("fetches are tested on a shard"),
             };
         }
+    }
+
+    /// Asks a coordinator, and lets time pass until it answers.
+    fn ask_group(&self, call: GroupCall) -> GroupReply {
+        let mut all = self.coordinators.borrow_mut();
+        let mut out = Effects::default();
+        let (coordinator, end) = all.entry(call.partition).or_insert_with(|| {
+            let mut fresh = Coordinator::new(Settings::default());
+            fresh.loaded(0, self.group_now(), &mut out);
+            (fresh, 0)
+        });
+        let asker = Asker { shard: ShardId(0), set: 1, index: 0 };
+        let mut event = Event::Request { asker, op: Box::new(call.op) };
+        loop {
+            coordinator.step(self.group_now(), event, &mut out);
+            if !out.records.is_empty() {
+                *end += Offset::try_from(out.records.drain(..).count()).expect("few");
+                coordinator.placed(*end, &mut out);
+                coordinator.step(self.group_now(), Event::Durable { upto: *end }, &mut out);
+            }
+            if let Some((_, reply)) = out.replies.pop() {
+                return reply;
+            }
+            self.clock_ms.set(coordinator.deadline_ms().expect("something is waited for"));
+            event = Event::Tick;
+        }
+    }
+
+    fn group_now(&self) -> Now {
+        let mono_ms = self.clock_ms.get();
+        Now { mono_ms, wall_ms: NOW_MS + i64::try_from(mono_ms).expect("a short time") }
     }
 
     fn with_context<T>(&self, header: &RequestHeader, run: impl FnOnce(&Context<'_>) -> T) -> T {

@@ -85,6 +85,26 @@ pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1000;
 /// 35,000 partitions; a client beyond gets no session, and its fetches name all partitions.
 pub const FETCH_SESSION_BYTES_PER_SHARD_MAX: usize = 8 * 1024 * 1024;
 
+/// Members of one group, and ids of members to come that it has handed out (`group.max.size` may lower it).
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+
+/// Bytes of one group's members with all that they say of themselves; its record has to fit into a batch in the end.
+pub const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes that a member takes besides its texts.
+pub const GROUP_MEMBER_OVERHEAD_BYTES: usize = 512;
+
+/// Groups of one partition of `__consumer_offsets`.
+pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
+
+/// Bytes of all groups of one partition of `__consumer_offsets`.
+pub const COORDINATOR_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Committed offsets in one partition of `__consumer_offsets`.
+pub const OFFSETS_PER_COORDINATOR_MAX: usize = 1_000_000;
+
+const _: () = assert!(GROUP_BYTES_MAX < COORDINATOR_BYTES_MAX);
+const _: () = assert!(GROUP_MEMBERS_MAX * GROUP_MEMBER_OVERHEAD_BYTES < GROUP_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 const _: () = assert!(CHUNK_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(SEGMENT_HEADER_BYTES.is_multiple_of(BLOCK_BYTES));

@@ -30,6 +30,12 @@ pub enum Mutant {
     UnflushedJournal,
     /// Take a flush that failed for one that succeeded.
     IgnoreFlushError,
+    /// Let coordinators of groups answer before the flush.
+    AnswerGroupsEarly,
+    /// Take a coordinator of groups into service before its log is read to the end.
+    ReadGroupsInPart,
+    /// Let members of an old generation commit and take shares.
+    StaleGeneration,
 }
 
 impl Mutant {
@@ -48,6 +54,9 @@ impl Mutant {
         Mutant::LoseCarry,
         Mutant::UnflushedJournal,
         Mutant::IgnoreFlushError,
+        Mutant::AnswerGroupsEarly,
+        Mutant::ReadGroupsInPart,
+        Mutant::StaleGeneration,
     ];
 }
 

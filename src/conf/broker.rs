@@ -60,6 +60,31 @@ pub struct LogSettings {
     pub retention_check_interval: Duration,
 }
 
+/// For groups and their offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConf {
+    /// How long an empty group waits for more members.
+    pub initial_rebalance_delay: Duration,
+    /// Shortest session timeout.
+    pub session_timeout_min_ms: i32,
+    /// Longest session timeout.
+    pub session_timeout_max_ms: i32,
+    /// Members of one group.
+    pub members_max: usize,
+    /// Characters of the text that goes with an offset.
+    pub offset_metadata_max: usize,
+    /// How long offsets outlive their group's members.
+    pub offsets_retention: Duration,
+    /// How often offsets that have expired are looked for.
+    pub offsets_retention_check: Duration,
+    /// Partitions of the topic that keeps groups and offsets.
+    pub topic_partitions: i32,
+    /// Its replicas.
+    pub topic_replication_factor: i16,
+    /// Its segments' size.
+    pub topic_segment_bytes: usize,
+}
+
 /// Memory by purpose, for all shards together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySettings {
@@ -96,6 +121,8 @@ pub struct BrokerConf {
     pub net: NetSettings,
     /// For topics.
     pub topics: TopicSettings,
+    /// For groups.
+    pub groups: GroupConf,
     /// For logs.
     pub log: LogSettings,
     /// Memory by purpose.
@@ -153,6 +180,7 @@ impl BrokerConf {
                 partitions: i32::try_from(int("num.partitions")).expect("checked"),
                 replication_factor: i16::try_from(int("default.replication.factor")).expect("checked"),
             },
+            groups: group_conf(&int),
             log: LogSettings { retention_check_interval: ms("log.retention.check.interval.ms") },
             memory: memory(size("memory.bytes"), ram_bytes),
             layers,
@@ -173,6 +201,24 @@ impl BrokerConf {
     pub fn advertised(&self) -> (&str, u16) {
         let (host, port) = self.net.advertise.rsplit_once(':').expect("checked when it was set");
         (host, port.parse().expect("checked when it was set"))
+    }
+}
+
+fn group_conf(int: &impl Fn(&str) -> i64) -> GroupConf {
+    let small = |name: &str| i32::try_from(int(name)).expect("checked");
+    let size = |name: &str| usize::try_from(int(name)).expect("checked not to be negative");
+    let ms = |name: &str| Duration::from_millis(int(name).unsigned_abs());
+    GroupConf {
+        initial_rebalance_delay: ms("group.initial.rebalance.delay.ms"),
+        session_timeout_min_ms: small("group.min.session.timeout.ms"),
+        session_timeout_max_ms: small("group.max.session.timeout.ms"),
+        members_max: size("group.max.size"),
+        offset_metadata_max: size("offset.metadata.max.bytes"),
+        offsets_retention: Duration::from_secs(int("offsets.retention.minutes").unsigned_abs() * 60),
+        offsets_retention_check: ms("offsets.retention.check.interval.ms"),
+        topic_partitions: small("offsets.topic.num.partitions"),
+        topic_replication_factor: i16::try_from(int("offsets.topic.replication.factor")).expect("checked"),
+        topic_segment_bytes: size("offsets.topic.segment.bytes"),
     }
 }
 

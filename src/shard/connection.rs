@@ -12,6 +12,7 @@ use crate::api::RequestHeader;
 use crate::base::limits::PIPELINE_MAX;
 use crate::metrics::{Journey, Refusal};
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World};
+use crate::wire::Str;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -65,6 +66,14 @@ pub(crate) struct Connection {
     changed: Notify,
     /// The peer, for log lines.
     pub(crate) peer: String,
+    /// The peer's address, without its port.
+    host: Str,
+}
+
+/// The address in `ADDRESS:PORT`.
+fn host_of(peer: &str) -> Str {
+    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']').into()
 }
 
 /// A request's place in its connection's order of answers.
@@ -86,6 +95,7 @@ impl Connection {
             unsent: Cell::new(0),
             answers,
             changed: Notify::default(),
+            host: host_of(&peer),
             peer,
         })
     }
@@ -154,6 +164,11 @@ impl Drop for Connection {
 }
 
 impl Ticket {
+    /// Whether its request came over this connection.
+    pub(crate) fn is_of(&self, connection: &Rc<Connection>) -> bool {
+        Rc::ptr_eq(&self.connection, connection)
+    }
+
     /// Answers the request. A second answer, or one after the connection ended, is dropped.
     pub(crate) fn answer(&self, pieces: Vec<Bytes>) {
         self.settle(Slot::Ready(pieces, self.header.clone()));
@@ -202,6 +217,7 @@ impl<B: Broker> Shard<B> {
             refusal.into_iter().for_each(|refusal| self.tell_end(&connection, refusal, &error.to_string()));
         }
         connection.close();
+        self.forget_waits_of(&connection);
     }
 
     /// Ends the connection of a request, and tells why.
@@ -267,7 +283,10 @@ impl<B: Broker> Shard<B> {
 
     fn take_request(&self, connection: &Rc<Connection>, frame: Bytes, journey: Journey) {
         match RequestHeader::parse(frame) {
-            Ok((header, body)) => self.request(connection.ticket(Asked::new(header, journey)), body),
+            Ok((mut header, body)) => {
+                header.client_host = connection.host.clone();
+                self.request(connection.ticket(Asked::new(header, journey)), body);
+            }
             Err(error) => {
                 let reason = format!("malformed request header: {error}");
                 self.tell_end(connection, Refusal::Malformed, &reason);

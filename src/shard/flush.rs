@@ -115,6 +115,7 @@ impl<B: Broker> Shard<B> {
         self.want_checkpoints_of_long(&keys);
         self.produce_done().notify();
         self.deliver(outbox);
+        self.groups_durable(&keys);
     }
 
     /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost,
@@ -130,5 +131,6 @@ impl<B: Broker> Shard<B> {
             }
         }
         self.deliver(outbox);
+        self.resign_groups(|_| true);
     }
 }

@@ -20,6 +20,8 @@ impl<B: Broker> Shard<B> {
         match message {
             Message::Calls(calls) => self.answer_calls(calls),
             Message::Replies { replies, flush } => self.take_replies(replies, flush),
+            Message::GroupCalls(calls) => self.answer_group_calls(calls),
+            Message::GroupReplies(replies) => self.take_group_replies(replies),
             Message::Read { watcher, round, budget, reads } => {
                 self.answer_reads(watcher, round, budget, reads)
             }

@@ -79,6 +79,8 @@ impl<B: Broker> Shard<B> {
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
+            groups: RefCell::default(),
+            group_timers_due: Notify::default(),
             lookups: RefCell::default(),
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
@@ -117,6 +119,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().flush_task());
         world.spawn(self.clone().timer_task());
         world.spawn(self.clone().tick_task());
+        world.spawn(self.clone().group_timer_task());
         world.spawn(self.clone().prepare_task());
         world.spawn(self.clone().retention_task());
         world.spawn(self.clone().shortage_task());
@@ -153,6 +156,7 @@ impl<B: Broker> Shard<B> {
     /// was written, so that the next start needn't scan.
     pub async fn close(&self, patience: Duration) -> bool {
         self.set_stage(Stage::Draining);
+        self.close_groups();
         let until = self.world().mono() + patience;
         while self.world().mono() < until && !self.is_idle() {
             self.world().sleep(DRAIN_PAUSE).await;

@@ -1,8 +1,10 @@
 //! What shards tell each other.
 
+use super::groups::GroupCalls;
 use super::journey::FlushTimes;
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, Record};
+use crate::group::call::{Asker, GroupReply};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
 use crate::replica::{Waiter, Watcher};
 use bytes::Bytes;
@@ -20,6 +22,10 @@ pub enum Message {
         /// The flush that they waited for.
         flush: Option<FlushTimes>,
     },
+    /// Questions to coordinators of groups that the receiver has.
+    GroupCalls(GroupCalls),
+    /// Answers to them, for any sets of the receiver.
+    GroupReplies(Vec<(Asker, GroupReply)>),
     /// Reads for one fetch.
     Read {
         /// Who asks.

@@ -12,6 +12,7 @@ mod connection;
 mod coordinator;
 mod fetch;
 mod flush;
+mod groups;
 mod inbox;
 mod journal;
 mod journey;
@@ -29,6 +30,7 @@ mod sparing;
 pub mod storage;
 mod view;
 
+pub use groups::GroupCalls;
 pub use lifecycle::Setup;
 pub use message::{Message, Origin, ReadBudget};
 
@@ -89,6 +91,9 @@ struct Inner<B: Broker> {
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
+    /// Coordinators of groups whose partitions this shard owns.
+    groups: RefCell<groups::Groups>,
+    group_timers_due: Notify,
     lookups: RefCell<offsets::Lookups<FilesOf<B>>>,
     cache: storage::TailCache,
     coordinator: RefCell<Option<coordinator::Coordinator<FilesOf<B>>>>,

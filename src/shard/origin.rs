@@ -1,32 +1,52 @@
 //! Requests on the shard where they arrived: plans are performed, questions go to the shards that can answer, answers
 //! come back in any order and resume the plan.
 
-use super::connection::Ticket;
+use super::connection::{Connection, Ticket};
+use super::groups::GroupCalls;
 use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
 use crate::base::{ErrorCode, ShardId};
 use crate::cluster::{Command, Outcome, owner_shard};
+use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::metrics::{Refusal, Stage};
 use crate::replica::Waiter;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
 use crate::wire::Reader;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Questions whose answers are awaited.
 #[derive(Default)]
 pub(super) struct Pending {
     next: u64,
-    calls: BTreeMap<u64, CallSet>,
+    calls: BTreeMap<u64, CallSet<PartitionReply>>,
+    groups: BTreeMap<u64, CallSet<GroupReply>>,
     proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
 }
 
-struct CallSet {
+struct CallSet<R> {
     ticket: Ticket,
-    then: Then<Vec<PartitionReply>>,
-    replies: Vec<Option<PartitionReply>>,
+    then: Then<Vec<R>>,
+    replies: Vec<Option<R>>,
     missing: usize,
+}
+
+impl<R> CallSet<R> {
+    fn new(ticket: Ticket, then: Then<Vec<R>>, missing: usize) -> Self {
+        CallSet { ticket, then, replies: std::iter::repeat_with(|| None).take(missing).collect(), missing }
+    }
+}
+
+/// Puts an answer into its set; the set, if that was the last one.
+fn fill<R>(sets: &mut BTreeMap<u64, CallSet<R>>, set: u64, index: u32, reply: R) -> Option<CallSet<R>> {
+    let waiting = sets.get_mut(&set)?;
+    let slot = &mut waiting.replies[index as usize];
+    assert!(slot.is_none(), "a call is answered once");
+    *slot = Some(reply);
+    waiting.missing -= 1;
+    if waiting.missing == 0 { sets.remove(&set) } else { None }
 }
 
 impl Pending {
@@ -38,7 +58,7 @@ impl Pending {
 
     /// Whether nobody waits for an answer from a partition or the coordinator.
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.proposals.is_empty()
+        self.calls.is_empty() && self.groups.is_empty() && self.proposals.is_empty()
     }
 }
 
@@ -64,6 +84,7 @@ impl<B: Broker> Shard<B> {
             Plan::NoResponse => ticket.silence(),
             Plan::Close(reason) => self.refuse(&ticket, Refusal::Request, reason),
             Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
+            Plan::Groups(calls, then) => self.ask_groups(ticket, calls, then),
             Plan::Cluster(commands, then) => self.propose(ticket, commands, then),
             Plan::Fetch(plan) => self.start_fetch(ticket, *plan),
         }
@@ -74,12 +95,10 @@ impl<B: Broker> Shard<B> {
             let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
             return self.perform(ticket, plan);
         }
-        let missing = calls.len();
-        let replies = std::iter::repeat_with(|| None).take(missing).collect();
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.calls.insert(set, CallSet { ticket: ticket.clone(), then, replies, missing });
+            pending.calls.insert(set, CallSet::new(ticket.clone(), then, calls.len()));
             set
         };
         let seen = self.0.view.borrow().applied();
@@ -109,22 +128,64 @@ impl<B: Broker> Shard<B> {
         for (waiter, reply) in replies {
             let complete = {
                 let mut pending = self.origin().borrow_mut();
-                let Some(set) = pending.calls.get_mut(&waiter.set) else { continue };
-                let slot = &mut set.replies[waiter.index as usize];
-                assert!(slot.is_none(), "a call is answered once");
-                *slot = Some(reply);
-                set.missing -= 1;
-                if set.missing == 0 { pending.calls.remove(&waiter.set) } else { None }
+                fill(&mut pending.calls, waiter.set, waiter.index, reply)
             };
-            if let Some(CallSet { ticket, then, replies, .. }) = complete {
-                if let Some(times) = flush {
-                    self.pass_flush(&ticket, times);
-                }
-                let replies = replies.into_iter().map(|reply| reply.expect("none is missing")).collect();
-                let plan = self.with_context(&ticket.header, |context| then(context, replies));
-                self.perform(ticket, plan);
+            if let (Some(times), Some(set)) = (flush, &complete) {
+                self.pass_flush(&set.ticket, times);
+            }
+            self.resume(complete);
+        }
+    }
+
+    fn resume<R>(&self, complete: Option<CallSet<R>>) {
+        if let Some(CallSet { ticket, then, replies, .. }) = complete {
+            let replies = replies.into_iter().map(|reply| reply.expect("none is missing")).collect();
+            let plan = self.with_context(&ticket.header, |context| then(context, replies));
+            self.perform(ticket, plan);
+        }
+    }
+
+    fn ask_groups(&self, ticket: Ticket, calls: Vec<GroupCall>, then: Then<Vec<GroupReply>>) {
+        if calls.is_empty() {
+            let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
+            return self.perform(ticket, plan);
+        }
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.groups.insert(set, CallSet::new(ticket, then, calls.len()));
+            set
+        };
+        let seen = self.0.view.borrow().applied();
+        let mut by_owner: BTreeMap<ShardId, Vec<(u32, GroupCall)>> = BTreeMap::new();
+        for (index, call) in (0u32..).zip(calls) {
+            let shard = owner_shard(call.partition, self.shards());
+            by_owner.entry(shard).or_default().push((index, call));
+        }
+        for (shard, calls) in by_owner {
+            let calls = GroupCalls { from: Origin { shard: self.this(), set }, seen, calls };
+            if shard == self.this() {
+                self.answer_group_calls(calls);
+            } else {
+                self.send(shard, Message::GroupCalls(calls));
             }
         }
+    }
+
+    /// Takes answers of coordinators and resumes the plans that have all of theirs. Who is gone needs none.
+    pub(super) fn take_group_replies(&self, replies: Vec<(Asker, GroupReply)>) {
+        for (asker, reply) in replies {
+            let complete = {
+                let mut pending = self.origin().borrow_mut();
+                fill(&mut pending.groups, asker.set, asker.index, reply)
+            };
+            self.resume(complete);
+        }
+    }
+
+    /// A connection ended: what its member waits for, maybe for minutes, is of no use to it any more.
+    pub(super) fn forget_waits_of(&self, connection: &Rc<Connection>) {
+        self.origin().borrow_mut().groups.retain(|_, set| !set.ticket.is_of(connection));
     }
 
     fn propose(&self, ticket: Ticket, commands: Vec<Command>, then: Then<Vec<Outcome>>) {

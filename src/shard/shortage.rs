@@ -29,6 +29,7 @@ impl<B: Broker> Shard<B> {
     /// Takes back what a flush couldn't write. Everybody who waits for it is told.
     pub(super) fn put_back(&self, (keys, jobs): Jobs<B>) {
         let mut outbox = Outbox::default();
+        let stalled = keys.clone();
         {
             let mut owner = self.owner().borrow_mut();
             for (key, job) in keys.into_iter().zip(jobs) {
@@ -49,6 +50,7 @@ impl<B: Broker> Shard<B> {
         }
         self.produce_done().notify();
         self.deliver(outbox);
+        self.groups_stalled(&stalled);
     }
 
     /// A partition's flush succeeded: it takes appends again.

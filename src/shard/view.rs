@@ -58,6 +58,7 @@ impl<B: Broker> Shard<B> {
                 };
                 self.0.followed.set(self.0.view.borrow().applied());
                 self.answer_early_calls();
+                self.answer_early_group_calls();
                 let applied = Message::Applied { shard: self.this(), change: number };
                 if self.this() == COORDINATOR {
                     self.applied(self.this(), number);
@@ -79,9 +80,13 @@ impl<B: Broker> Shard<B> {
 
     async fn apply_now(&self, number: u64, records: &[Record]) -> u64 {
         let mut touched: Vec<TopicId> = Vec::new();
+        let mut deleted: Vec<Str> = Vec::new();
         {
             let mut view = self.0.view.borrow_mut();
             for record in records {
+                if let Record::RemoveTopic { topic } = record {
+                    deleted.extend(view.topic_by_id(*topic).map(|topic| topic.name.clone()));
+                }
                 view.apply(record);
                 touched.extend(record.topic());
             }
@@ -91,6 +96,9 @@ impl<B: Broker> Shard<B> {
         }
         touched.sort_unstable();
         touched.dedup();
+        if !deleted.is_empty() {
+            self.groups_forget_topics(&deleted);
+        }
         for topic in touched {
             self.follow_topic(topic).await;
         }
@@ -216,7 +224,8 @@ impl<B: Broker> Shard<B> {
     ) {
         let Recovered { log, state } = recovered;
         let leader = Leader::new(epoch, rules, state);
-        self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name));
+        self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name.clone()));
+        self.host_groups(key, &name);
     }
 
     /// Waits until nothing is written any more to a partition that was taken out of service: a file that is made in a
@@ -229,6 +238,7 @@ impl<B: Broker> Shard<B> {
     }
 
     async fn drop_topic(&self, id: TopicId) {
+        self.resign_groups_of(id);
         let (gone, outbox) = {
             let mut owner = self.owner().borrow_mut();
             let keys: Vec<TopicPartition> =

@@ -22,6 +22,20 @@ pub const PRODUCE: Call = Call(0, 12);
 pub const FETCH: Call = Call(1, 12);
 /// `ListOffsets`.
 pub const LIST_OFFSETS: Call = Call(2, 7);
+/// `OffsetCommit`.
+pub const OFFSET_COMMIT: Call = Call(8, 8);
+/// `OffsetFetch`.
+pub const OFFSET_FETCH: Call = Call(9, 7);
+/// `FindCoordinator`.
+pub const FIND_COORDINATOR: Call = Call(10, 3);
+/// `JoinGroup`.
+pub const JOIN_GROUP: Call = Call(11, 7);
+/// `Heartbeat`.
+pub const HEARTBEAT: Call = Call(12, 4);
+/// `LeaveGroup`.
+pub const LEAVE_GROUP: Call = Call(13, 4);
+/// `SyncGroup`.
+pub const SYNC_GROUP: Call = Call(14, 4);
 /// `CreateTopics`.
 pub const CREATE_TOPICS: Call = Call(19, 7);
 /// `DeleteTopics`.

@@ -3,7 +3,7 @@
 //!
 //! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is
 //! as forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
-//! process, `client` speaks the protocol, `workload` is one run, `history` judges it.
+//! process, `client` speaks the protocol, `groups` are its members, `workload` is one run, `history` judges it.
 #![cfg(any(test, debug_assertions))]
 
 mod admin;
@@ -11,6 +11,7 @@ pub mod broker;
 pub mod client;
 pub mod disk;
 pub mod exec;
+pub mod groups;
 pub mod history;
 pub mod net;
 mod producer;

@@ -4,6 +4,7 @@ use super::admin;
 use super::broker::{End, Node};
 use super::client::{Client, FETCH, LIST_OFFSETS};
 use super::exec::{Exec, Group};
+use super::groups::{self, GroupHistory};
 use super::history::History;
 use super::producer::Producer;
 use crate::base::Offset;
@@ -37,6 +38,8 @@ pub struct Run {
     pub node: Rc<Node>,
     /// What they know, by partition.
     pub histories: RefCell<BTreeMap<Place, History>>,
+    /// What members of the group were told.
+    pub group: RefCell<GroupHistory>,
     /// Producers send no new records any more.
     pub ending: Cell<bool>,
     /// Clients that still have something to do.
@@ -52,6 +55,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Records that were acknowledged.
     pub acknowledged: usize,
+    /// Commits that were acknowledged.
+    pub commits: usize,
 }
 
 /// The name of the topic with this index.
@@ -69,7 +74,15 @@ pub fn run(seed: u64) -> Outcome {
     let exec = Exec::new(seed);
     let mut layers = Layers::default();
     // Small enough that readers meet the disk.
-    layers.set("memory.bytes", &(64 << 10 << exec.below(8)).to_string(), Source::Flag("the run".to_owned()));
+    let mut set = |key: &str, value: u64| {
+        layers.set(key, &value.to_string(), Source::Flag("the run".to_owned()));
+    };
+    set("memory.bytes", 64 << 10 << exec.below(8));
+    // Short enough that members time out while others work.
+    set("group.min.session.timeout.ms", 1);
+    set("group.initial.rebalance.delay.ms", exec.below(30));
+    set("offsets.topic.num.partitions", 1 + exec.below(4));
+    set("offsets.topic.segment.bytes", 1 << 20);
     let conf = BrokerConf::check(layers, 4 << 30).expect("the settings are valid");
     let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
     let node = Node::new(&exec, conf, shards);
@@ -77,6 +90,7 @@ pub fn run(seed: u64) -> Outcome {
         exec: exec.clone(),
         node,
         histories: RefCell::default(),
+        group: RefCell::default(),
         ending: Cell::new(false),
         busy: Cell::new(0),
     });
@@ -84,7 +98,8 @@ pub fn run(seed: u64) -> Outcome {
     exec.run(run.clone().live(), STEPS_MAX);
     exec.end();
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
-    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged }
+    let commits = run.group.borrow().commits;
+    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits }
 }
 
 /// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
@@ -109,6 +124,13 @@ impl Run {
         let places: Vec<Place> = self.histories.borrow().keys().copied().collect();
         for id in 0..1 + u32::try_from(exec.below(4)).expect("small") {
             self.spawn(Producer::new(self.clone(), id, &places).run());
+        }
+        let grouped = exec.chance(40);
+        if grouped {
+            let shared = self.partitions_of(0);
+            for number in 0..1 + exec.below(4) {
+                self.spawn(groups::member(self.clone(), number, shared));
+            }
         }
         for place in &places {
             if exec.chance(40) {
@@ -138,6 +160,15 @@ impl Run {
         for place in places {
             self.judge(place).await;
         }
+        if grouped {
+            groups::judge(&self, self.partitions_of(0)).await;
+        }
+    }
+
+    fn partitions_of(&self, topic: u32) -> i32 {
+        let histories = self.histories.borrow();
+        let count = histories.keys().filter(|place| place.0 == topic).count();
+        i32::try_from(count).expect("few")
     }
 
     fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {

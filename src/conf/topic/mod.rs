@@ -58,10 +58,15 @@ pub fn check_one(name: &str, value: &str) -> Result<(), String> {
         }
         Err(why) => Err(invalid(why)),
         Ok(()) => match key.refused {
-            Some(why) if value != key.default => Err(invalid(why.to_owned())),
+            Some(why) if value != default_of(key) => Err(invalid(why.to_owned())),
             _ => Ok(()),
         },
     }
+}
+
+/// A setting's default where nobody changed anything.
+fn default_of(key: &TopicKey) -> &'static str {
+    key.broker.and_then(super::keys::key).map_or(key.default, |broker| broker.default)
 }
 
 fn unknown(name: &str) -> String {
@@ -148,6 +153,8 @@ mod tests {
             wrong,
             "Invalid value zzz for configuration cleanup.policy: String must be one of: compact, delete"
         );
+        assert_eq!(check_one("compression.type", "producer"), Ok(()), "a default may be said");
+        assert!(check_one("compression.type", "gzip").is_err());
         assert!(check_one("remote.storage.enable", "true").is_err());
         assert_eq!(check_one("remote.storage.enable", "false"), Ok(()));
         assert!(check_one("leader.replication.throttled.replicas", &"0:1,".repeat(2000)).is_err());

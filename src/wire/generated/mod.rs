@@ -43,10 +43,24 @@ pub mod broker_heartbeat_request;
 pub mod broker_heartbeat_response;
 pub mod broker_registration_request;
 pub mod broker_registration_response;
+pub mod consumer_group_current_member_assignment_key;
+pub mod consumer_group_current_member_assignment_value;
 pub mod consumer_group_describe_request;
 pub mod consumer_group_describe_response;
 pub mod consumer_group_heartbeat_request;
 pub mod consumer_group_heartbeat_response;
+pub mod consumer_group_member_metadata_key;
+pub mod consumer_group_member_metadata_value;
+pub mod consumer_group_metadata_key;
+pub mod consumer_group_metadata_value;
+pub mod consumer_group_partition_metadata_key;
+pub mod consumer_group_partition_metadata_value;
+pub mod consumer_group_regular_expression_key;
+pub mod consumer_group_regular_expression_value;
+pub mod consumer_group_target_assignment_member_key;
+pub mod consumer_group_target_assignment_member_value;
+pub mod consumer_group_target_assignment_metadata_key;
+pub mod consumer_group_target_assignment_metadata_value;
 pub mod consumer_protocol_assignment;
 pub mod consumer_protocol_subscription;
 pub mod control_record_type_schema;
@@ -118,6 +132,8 @@ pub mod find_coordinator_request;
 pub mod find_coordinator_response;
 pub mod get_telemetry_subscriptions_request;
 pub mod get_telemetry_subscriptions_response;
+pub mod group_metadata_key;
+pub mod group_metadata_value;
 pub mod heartbeat_request;
 pub mod heartbeat_response;
 pub mod incremental_alter_configs_request;
@@ -132,6 +148,8 @@ pub mod k_raft_version_record;
 pub mod leader_change_message;
 pub mod leave_group_request;
 pub mod leave_group_response;
+pub mod legacy_offset_commit_key;
+pub mod legacy_offset_commit_value;
 pub mod list_config_resources_request;
 pub mod list_config_resources_response;
 pub mod list_groups_request;
@@ -144,8 +162,10 @@ pub mod list_transactions_request;
 pub mod list_transactions_response;
 pub mod metadata_request;
 pub mod metadata_response;
+pub mod offset_commit_key;
 pub mod offset_commit_request;
 pub mod offset_commit_response;
+pub mod offset_commit_value;
 pub mod offset_delete_request;
 pub mod offset_delete_response;
 pub mod offset_fetch_request;
@@ -239,10 +259,24 @@ pub use broker_heartbeat_request::BrokerHeartbeatRequest;
 pub use broker_heartbeat_response::BrokerHeartbeatResponse;
 pub use broker_registration_request::BrokerRegistrationRequest;
 pub use broker_registration_response::BrokerRegistrationResponse;
+pub use consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey;
+pub use consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue;
 pub use consumer_group_describe_request::ConsumerGroupDescribeRequest;
 pub use consumer_group_describe_response::ConsumerGroupDescribeResponse;
 pub use consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 pub use consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
+pub use consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey;
+pub use consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue;
+pub use consumer_group_metadata_key::ConsumerGroupMetadataKey;
+pub use consumer_group_metadata_value::ConsumerGroupMetadataValue;
+pub use consumer_group_partition_metadata_key::ConsumerGroupPartitionMetadataKey;
+pub use consumer_group_partition_metadata_value::ConsumerGroupPartitionMetadataValue;
+pub use consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey;
+pub use consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue;
+pub use consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey;
+pub use consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue;
+pub use consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey;
+pub use consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue;
 pub use consumer_protocol_assignment::ConsumerProtocolAssignment;
 pub use consumer_protocol_subscription::ConsumerProtocolSubscription;
 pub use control_record_type_schema::ControlRecordTypeSchema;
@@ -314,6 +348,8 @@ pub use find_coordinator_request::FindCoordinatorRequest;
 pub use find_coordinator_response::FindCoordinatorResponse;
 pub use get_telemetry_subscriptions_request::GetTelemetrySubscriptionsRequest;
 pub use get_telemetry_subscriptions_response::GetTelemetrySubscriptionsResponse;
+pub use group_metadata_key::GroupMetadataKey;
+pub use group_metadata_value::GroupMetadataValue;
 pub use heartbeat_request::HeartbeatRequest;
 pub use heartbeat_response::HeartbeatResponse;
 pub use incremental_alter_configs_request::IncrementalAlterConfigsRequest;
@@ -328,6 +364,8 @@ pub use k_raft_version_record::KRaftVersionRecord;
 pub use leader_change_message::LeaderChangeMessage;
 pub use leave_group_request::LeaveGroupRequest;
 pub use leave_group_response::LeaveGroupResponse;
+pub use legacy_offset_commit_key::LegacyOffsetCommitKey;
+pub use legacy_offset_commit_value::LegacyOffsetCommitValue;
 pub use list_config_resources_request::ListConfigResourcesRequest;
 pub use list_config_resources_response::ListConfigResourcesResponse;
 pub use list_groups_request::ListGroupsRequest;
@@ -340,8 +378,10 @@ pub use list_transactions_request::ListTransactionsRequest;
 pub use list_transactions_response::ListTransactionsResponse;
 pub use metadata_request::MetadataRequest;
 pub use metadata_response::MetadataResponse;
+pub use offset_commit_key::OffsetCommitKey;
 pub use offset_commit_request::OffsetCommitRequest;
 pub use offset_commit_response::OffsetCommitResponse;
+pub use offset_commit_value::OffsetCommitValue;
 pub use offset_delete_request::OffsetDeleteRequest;
 pub use offset_delete_response::OffsetDeleteResponse;
 pub use offset_fetch_request::OffsetFetchRequest;
@@ -1445,15 +1485,33 @@ pub fn with_response<R: Run>(key: i16, run: R) -> Option<R::Out> {
 pub fn with_other<R: Run>(name: &str, run: R) -> Option<R::Out> {
     Some(match name {
         "AbortedTxn" => run.run::<aborted_txn::AbortedTxn>(),
+        "ConsumerGroupCurrentMemberAssignmentKey" => run.run::<consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey>(),
+        "ConsumerGroupCurrentMemberAssignmentValue" => run.run::<consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue>(),
+        "ConsumerGroupMemberMetadataKey" => run.run::<consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey>(),
+        "ConsumerGroupMemberMetadataValue" => run.run::<consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue>(),
+        "ConsumerGroupMetadataKey" => run.run::<consumer_group_metadata_key::ConsumerGroupMetadataKey>(),
+        "ConsumerGroupMetadataValue" => run.run::<consumer_group_metadata_value::ConsumerGroupMetadataValue>(),
+        "ConsumerGroupPartitionMetadataKey" => run.run::<consumer_group_partition_metadata_key::ConsumerGroupPartitionMetadataKey>(),
+        "ConsumerGroupPartitionMetadataValue" => run.run::<consumer_group_partition_metadata_value::ConsumerGroupPartitionMetadataValue>(),
+        "ConsumerGroupRegularExpressionKey" => run.run::<consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey>(),
+        "ConsumerGroupRegularExpressionValue" => run.run::<consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue>(),
+        "ConsumerGroupTargetAssignmentMemberKey" => run.run::<consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey>(),
+        "ConsumerGroupTargetAssignmentMemberValue" => run.run::<consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue>(),
+        "ConsumerGroupTargetAssignmentMetadataKey" => run.run::<consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey>(),
+        "ConsumerGroupTargetAssignmentMetadataValue" => run.run::<consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue>(),
         "ConsumerProtocolAssignment" => run.run::<consumer_protocol_assignment::ConsumerProtocolAssignment>(),
-        "ConsumerProtocolSubscription" => {
-            run.run::<consumer_protocol_subscription::ConsumerProtocolSubscription>()
-        }
+        "ConsumerProtocolSubscription" => run.run::<consumer_protocol_subscription::ConsumerProtocolSubscription>(),
         "ControlRecordTypeSchema" => run.run::<control_record_type_schema::ControlRecordTypeSchema>(),
         "DefaultPrincipalData" => run.run::<default_principal_data::DefaultPrincipalData>(),
         "EndTxnMarker" => run.run::<end_txn_marker::EndTxnMarker>(),
+        "GroupMetadataKey" => run.run::<group_metadata_key::GroupMetadataKey>(),
+        "GroupMetadataValue" => run.run::<group_metadata_value::GroupMetadataValue>(),
         "KRaftVersionRecord" => run.run::<k_raft_version_record::KRaftVersionRecord>(),
         "LeaderChangeMessage" => run.run::<leader_change_message::LeaderChangeMessage>(),
+        "LegacyOffsetCommitKey" => run.run::<legacy_offset_commit_key::LegacyOffsetCommitKey>(),
+        "LegacyOffsetCommitValue" => run.run::<legacy_offset_commit_value::LegacyOffsetCommitValue>(),
+        "OffsetCommitKey" => run.run::<offset_commit_key::OffsetCommitKey>(),
+        "OffsetCommitValue" => run.run::<offset_commit_value::OffsetCommitValue>(),
         "RequestHeader" => run.run::<request_header::RequestHeader>(),
         "ResponseHeader" => run.run::<response_header::ResponseHeader>(),
         "SnapshotFooterRecord" => run.run::<snapshot_footer_record::SnapshotFooterRecord>(),

@@ -1,0 +1,117 @@
+//! FindCoordinator (key 10), versions 0 to 6: which broker has the coordinator of a group.
+//!
+//! Deviations: the first request creates `__consumer_offsets` and is answered when the topic is there, where Apache
+//! Kafka answers error 15 and lets the client ask again. A transactional id is refused with error 53, fatal to the
+//! client, until this broker has a transaction coordinator. Key types 2 (share groups) and unknown ones: error 42.
+
+use super::{Api, Context, Plan, home};
+use crate::api::admin::k19_create_topics::command;
+use crate::base::ErrorCode;
+use crate::cluster::{Command, NewTopic};
+use crate::group::OFFSETS_TOPIC;
+use crate::wire::generated::find_coordinator_response::Coordinator;
+use crate::wire::generated::{FindCoordinatorRequest, FindCoordinatorResponse};
+use crate::wire::{Decode, DecodeError, Reader, Str};
+use std::collections::BTreeMap;
+
+/// The API's entry in the registry.
+pub(in crate::api) const API: Api =
+    Api { key: 10, name: "FindCoordinator", min: 0, served_min: 0, max: 6, plan };
+
+/// Kinds of keys.
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+/// First version with a list of keys.
+const LIST_FROM: i16 = 4;
+
+fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
+    let request = FindCoordinatorRequest::decode(&mut body, context.header.version)?;
+    let absent = context.cluster.topic(OFFSETS_TOPIC).is_none();
+    if absent && request.key_type == GROUP {
+        let create = vec![create(context)];
+        return Ok(Plan::Cluster(create, Box::new(move |context, _| answer(context, request))));
+    }
+    Ok(answer(context, request))
+}
+
+/// Creates the topic that keeps groups and offsets, with Apache Kafka's settings.
+fn create(context: &Context<'_>) -> Command {
+    let conf = &context.conf.groups;
+    let configs = BTreeMap::from([
+        ("cleanup.policy".to_owned(), "compact".to_owned()),
+        ("compression.type".to_owned(), "producer".to_owned()),
+        ("segment.bytes".to_owned(), conf.topic_segment_bytes.to_string()),
+    ]);
+    let topic = NewTopic {
+        name: OFFSETS_TOPIC.into(),
+        id: context.new_topic_id(),
+        partitions: conf.topic_partitions,
+        replication_factor: conf.topic_replication_factor,
+        assignment: BTreeMap::new(),
+        configs,
+    };
+    command(topic, false)
+}
+
+fn answer(context: &Context<'_>, request: FindCoordinatorRequest) -> Plan {
+    let kind = request.key_type;
+    if context.header.version >= LIST_FROM {
+        let keys = request.coordinator_keys.into_iter();
+        let coordinators = keys.map(|key| find(context, kind, key)).collect();
+        return context.respond(&FindCoordinatorResponse { coordinators, ..Default::default() });
+    }
+    let Coordinator { node_id, host, port, error_code, error_message, .. } = find(context, kind, request.key);
+    // Kafka's text where all is well.
+    let error_message = if error_code == 0 { Some(Str::from_static("NONE")) } else { error_message };
+    context.respond(&FindCoordinatorResponse {
+        error_code,
+        error_message,
+        node_id,
+        host,
+        port,
+        ..Default::default()
+    })
+}
+
+fn find(context: &Context<'_>, kind: i8, key: Str) -> Coordinator {
+    let found = match kind {
+        GROUP => leader(context, &key).ok_or(ErrorCode::CoordinatorNotAvailable),
+        TRANSACTION => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+        _ => Err(ErrorCode::InvalidRequest),
+    };
+    match found {
+        Ok((node_id, host, port)) => {
+            Coordinator { key, node_id, host, port, error_code: 0, error_message: Some(Str::EMPTY) }
+        }
+        Err(error) => Coordinator {
+            key,
+            node_id: -1,
+            port: -1,
+            error_code: error.code(),
+            error_message: Some(message(error)),
+            ..Default::default()
+        },
+    }
+}
+
+/// What to tell a person.
+fn message(error: ErrorCode) -> Str {
+    Str::from_static(match error {
+        ErrorCode::InvalidRequest => {
+            "This most likely occurs because of a request being malformed by the client library or the message was \
+             sent to an incompatible broker. See the broker logs for more details."
+        }
+        ErrorCode::TransactionalIdAuthorizationFailed => "This broker has no transactions yet.",
+        _ => "The coordinator is not available.",
+    })
+}
+
+/// The broker that leads the group's partition.
+fn leader(context: &Context<'_>, group: &str) -> Option<(i32, Str, i32)> {
+    let topic = context.cluster.topic(OFFSETS_TOPIC)?;
+    let index = usize::try_from(home(topic, group).partition.0).ok()?;
+    let leader = topic.partitions.get(index)?.leader;
+    let (id, broker) = context.cluster.brokers().find(|(id, _)| *id == leader)?;
+    Some((id.0, broker.host.clone(), i32::from(broker.port)))
+}

@@ -1,0 +1,37 @@
+//! Which topics a group of consumers reads, from what its members say of themselves.
+
+use super::{CONSUMER, ClassicGroup};
+use crate::wire::generated::ConsumerProtocolSubscription;
+use crate::wire::{Decode, Reader, Str};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+impl ClassicGroup {
+    /// The topics of this generation's members; `None` if the group isn't of consumers or a member's metadata isn't
+    /// what consumers send: other types are never looked into (row 117).
+    pub(super) fn subscription(&self) -> Option<BTreeSet<Str>> {
+        if self.protocol_type.as_deref() != Some(CONSUMER) {
+            return None;
+        }
+        if self.members.is_empty() {
+            return Some(BTreeSet::new());
+        }
+        let protocol = self.protocol.as_deref()?;
+        let mut topics = BTreeSet::new();
+        for member in self.members.iter() {
+            topics.extend(topics_of(member.metadata(protocol))?);
+        }
+        Some(topics)
+    }
+}
+
+/// Topics of one subscription. All versions begin like version 0.
+fn topics_of(metadata: Bytes) -> Option<Vec<Str>> {
+    let mut reader = Reader::new(metadata);
+    let version = reader.i16().ok()?;
+    if version < 0 {
+        return None;
+    }
+    let subscription = ConsumerProtocolSubscription::decode(&mut reader, 0).ok()?;
+    Some(subscription.topics.iter().map(Str::detached).collect())
+}

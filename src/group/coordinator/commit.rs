@@ -1,0 +1,96 @@
+//! OffsetCommit.
+
+use super::Coordinator;
+use crate::base::ErrorCode;
+use crate::base::limits::OFFSETS_PER_COORDINATOR_MAX;
+use crate::group::call::{Asker, GroupReply};
+use crate::group::classic::ClassicGroup;
+use crate::group::offsets::Committed;
+use crate::group::record;
+use crate::group::settings::Now;
+use crate::wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use crate::wire::generated::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use crate::wire::generated::{OffsetCommitRequest, OffsetCommitResponse};
+
+/// First version in which an unknown group is told as such.
+const UNKNOWN_GROUP_FROM: i16 = 9;
+
+impl Coordinator {
+    pub(super) fn commit(&mut self, asker: Asker, request: &OffsetCommitRequest, version: i16, now: Now) {
+        let checked = self.check_commit(request, version, now);
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in &request.topics {
+            let partition = |partition: &OffsetCommitRequestPartition| {
+                let outcome = checked.and_then(|()| self.commit_one(request, topic, partition, now));
+                let error = outcome.err().unwrap_or_default();
+                OffsetCommitResponsePartition {
+                    partition_index: partition.partition_index,
+                    error_code: error.code(),
+                }
+            };
+            let partitions = topic.partitions.iter().map(partition).collect();
+            let (name, topic_id) = (topic.name.clone(), topic.topic_id);
+            topics.push(OffsetCommitResponseTopic { name, topic_id, partitions });
+        }
+        self.answer(asker, GroupReply::Commit(OffsetCommitResponse { topics, ..Default::default() }));
+    }
+
+    fn check_commit(
+        &mut self,
+        request: &OffsetCommitRequest,
+        version: i16,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
+        if !self.groups.contains_key(id) {
+            if generation >= 0 {
+                let since = version >= UNKNOWN_GROUP_FROM;
+                return Err(if since { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration });
+            }
+            if !self.has_room(true) {
+                return Err(ErrorCode::CoordinatorNotAvailable);
+            }
+            // A consumer that takes its partitions itself, or a tool: the group only keeps offsets.
+            self.put(ClassicGroup::new(id.detached(), now.wall_ms));
+        }
+        let instance = request.group_instance_id.as_deref();
+        let check = self.with_group(id, now, |group, turn| {
+            group.check_commit(&request.member_id, instance, generation, turn)
+        });
+        check.unwrap_or(Err(ErrorCode::GroupIdNotFound))
+    }
+
+    fn commit_one(
+        &mut self,
+        request: &OffsetCommitRequest,
+        topic: &OffsetCommitRequestTopic,
+        partition: &OffsetCommitRequestPartition,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let metadata = partition.committed_metadata.as_ref();
+        // Kafka counts Java characters.
+        let length = metadata.map_or(0, |text| text.encode_utf16().count());
+        if length > self.settings.offset_metadata_max {
+            return Err(ErrorCode::OffsetMetadataTooLarge);
+        }
+        if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let kept = request.retention_time_ms;
+        let committed = Committed {
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: metadata.map(crate::wire::Str::detached).unwrap_or_default(),
+            commit_ms: now.wall_ms,
+            expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
+            topic_id: topic.topic_id,
+        };
+        let index = partition.partition_index;
+        let record = record::offset(&request.group_id, &topic.name, index, &(&committed).into());
+        self.output.records.push(record);
+        self.offsets.put(&request.group_id, &topic.name, index, committed);
+        Ok(())
+    }
+}

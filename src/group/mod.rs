@@ -1,0 +1,22 @@
+//! Coordinators of consumer groups: who is in a group, who has which share, which offsets are committed.
+//!
+//! A coordinator is a pure machine over one partition of `__consumer_offsets`: it steps on requests, on time and on the
+//! news that records are durable; it returns records to append and answers. Its state is what its records say, in
+//! Apache Kafka's own formats, so Kafka's tools read them, and reading them back gives the machine back.
+//!
+//! Invariant: an answer leaves only when every record appended before it is durable. So what a client was told, be it
+//! a committed offset or a share, survives a crash, and nothing that a crash may undo is ever seen.
+
+pub mod call;
+mod classic;
+mod coordinator;
+mod offsets;
+mod partition;
+mod record;
+mod settings;
+mod timers;
+
+pub use coordinator::{Coordinator, Effects, Event};
+pub use partition::{OFFSETS_TOPIC, partition_of};
+pub use record::GroupRecord;
+pub use settings::{Now, Settings};

@@ -1,0 +1,47 @@
+//! What the operator decides about groups.
+
+/// Settings of a coordinator. They hold from the next event on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `group.initial.rebalance.delay.ms`: how long an empty group waits for more members.
+    pub initial_rebalance_delay_ms: u64,
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max_ms: i32,
+    /// `group.max.size`: members of one group.
+    pub members_max: usize,
+    /// `offset.metadata.max.bytes`: characters of the text that goes with an offset.
+    pub offset_metadata_max: usize,
+    /// `offsets.retention.minutes`, in ms.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
+    /// Largest record that the partition takes.
+    pub record_bytes_max: usize,
+}
+
+impl Default for Settings {
+    /// Apache Kafka's defaults.
+    fn default() -> Self {
+        Settings {
+            initial_rebalance_delay_ms: 3000,
+            session_timeout_min_ms: 6000,
+            session_timeout_max_ms: 1_800_000,
+            members_max: usize::MAX,
+            offset_metadata_max: 4096,
+            offsets_retention_ms: 7 * 24 * 3_600_000,
+            retention_check_ms: 600_000,
+            record_bytes_max: 1_000_000,
+        }
+    }
+}
+
+/// What time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Never goes back: for timeouts.
+    pub mono_ms: u64,
+    /// Wall clock, may jump: for what is kept in records.
+    pub wall_ms: i64,
+}

@@ -1,0 +1,427 @@
+//! Coordinators of groups on the shard that owns their partitions: their logs are read, they are stepped, their
+//! records are appended, their answers are sent.
+
+use super::message::Message;
+use super::partition::PartitionState;
+use super::storage::{Patch, StorageError};
+use super::{Broker, Shard};
+use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
+use crate::base::mutant::{Mutant, planted};
+use crate::base::{ErrorCode, Offset, ShardId, TopicId, TopicPartition};
+use crate::group::call::{Asker, GroupCall, GroupReply};
+use crate::group::{Coordinator, Effects, Event, GroupRecord, Now, OFFSETS_TOPIC, Settings};
+use crate::replica::{self, Waiter};
+use crate::seam::World;
+use crate::wire::Str;
+use crate::wire::batch::{
+    BatchBuilder, BatchMeta, ClientRules, Codec, Valid, records, validate_client_batch,
+};
+use bytes::Bytes;
+use futures_lite::future::or;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Timers of groups that are closer together than this are one wake-up.
+const TIMER_SLACK: Duration = Duration::from_millis(1);
+
+/// The coordinator of one partition of `__consumer_offsets`.
+pub(super) enum Hosted {
+    /// Its log is being read; requests are told to come back.
+    Loading,
+    /// It answers.
+    Ready(Box<Coordinator>),
+}
+
+/// Questions of one request to coordinators of one shard.
+#[derive(Debug)]
+pub struct GroupCalls {
+    /// Call set on the asking shard.
+    pub from: super::Origin,
+    /// Records of the metadata that the asking shard had seen: it may know a partition that the owner doesn't yet.
+    pub seen: u64,
+    /// Index within the set, and the call.
+    pub calls: Vec<(u32, GroupCall)>,
+}
+
+/// The coordinators of this shard.
+#[derive(Default)]
+pub(super) struct Groups {
+    hosted: BTreeMap<TopicPartition, Hosted>,
+    /// Calls that came before their partitions.
+    early: Vec<GroupCalls>,
+    effects: Effects,
+    /// The broker stops: coordinators that are still to come wait for nobody.
+    closing: bool,
+}
+
+/// Answers by the shard that they go to.
+type Answers = BTreeMap<ShardId, Vec<(Asker, GroupReply)>>;
+
+impl<B: Broker> Shard<B> {
+    fn group_now(&self) -> Now {
+        let mono_ms = u64::try_from(self.world().mono().as_millis()).unwrap_or(u64::MAX);
+        Now { mono_ms, wall_ms: self.world().wall_ms() }
+    }
+
+    fn group_settings(&self, key: TopicPartition) -> Settings {
+        let conf = &self.conf().groups;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Settings {
+            initial_rebalance_delay_ms: millis(conf.initial_rebalance_delay),
+            session_timeout_min_ms: conf.session_timeout_min_ms,
+            session_timeout_max_ms: conf.session_timeout_max_ms,
+            members_max: conf.members_max,
+            offset_metadata_max: conf.offset_metadata_max,
+            offsets_retention_ms: i64::try_from(millis(conf.offsets_retention)).unwrap_or(i64::MAX),
+            retention_check_ms: millis(conf.offsets_retention_check),
+            record_bytes_max: self.batch_bytes_max(key) - BATCH_HEADER_BYTES,
+        }
+    }
+
+    /// Bytes of one batch in this partition, at most.
+    fn batch_bytes_max(&self, key: TopicPartition) -> usize {
+        let owner = self.owner().borrow();
+        let rules = owner.partitions.get(&key).map(|partition| partition.leader.rules());
+        rules.map_or(0, |rules| rules.max_message_bytes.min(rules.segment_bytes)).max(2 * BATCH_HEADER_BYTES)
+    }
+
+    /// A partition is in service: if it keeps groups, its coordinator begins with its log.
+    pub(super) fn host_groups(&self, key: TopicPartition, topic: &Str) {
+        if topic.as_str() != OFFSETS_TOPIC {
+            return;
+        }
+        self.0.groups.borrow_mut().hosted.insert(key, Hosted::Loading);
+        self.world().spawn(self.clone().load_groups(key));
+    }
+
+    async fn load_groups(self, key: TopicPartition) {
+        let mut coordinator = Coordinator::new(self.group_settings(key));
+        match self.replay_log(key, &mut coordinator).await {
+            Ok(Some(end)) => self.take_groups_into_service(key, coordinator, end),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(partition = %key, %error, "the log of groups can't be read: they are not served");
+                self.0.groups.borrow_mut().hosted.remove(&key);
+            }
+        }
+    }
+
+    /// Reads a log into a machine; answers where it ends, or nothing if the partition is gone.
+    async fn replay_log(
+        &self,
+        key: TopicPartition,
+        coordinator: &mut Coordinator,
+    ) -> Result<Option<Offset>, StorageError> {
+        let mut from = None;
+        loop {
+            let plan = {
+                let owner = self.owner().borrow();
+                let Some(partition) = owner.partitions.get(&key) else { return Ok(None) };
+                let from = *from.get_or_insert(partition.leader.log_start());
+                let upto = partition.leader.high_watermark();
+                if from >= upto {
+                    return Ok(Some(upto));
+                }
+                partition.log.plan_read(from, upto, READ_BYTES_MAX, true)
+            };
+            let bytes = Bytes::from(plan.run().await?.concat());
+            let mut at = 0;
+            while let Some(meta) = bytes.get(at..).and_then(BatchMeta::read) {
+                let batch = bytes.slice(at..(at + meta.bytes).min(bytes.len()));
+                from = Some(meta.last_offset() + 1);
+                at += meta.bytes;
+                if !meta.is_control() {
+                    replay_batch(key, &batch, coordinator);
+                }
+                if planted(Mutant::ReadGroupsInPart) {
+                    break;
+                }
+            }
+            if at == 0 || planted(Mutant::ReadGroupsInPart) {
+                return Ok(from);
+            }
+            self.world().yield_now().await;
+        }
+    }
+
+    fn take_groups_into_service(&self, key: TopicPartition, mut coordinator: Coordinator, end: Offset) {
+        let mut answers = Answers::new();
+        {
+            let mut groups = self.0.groups.borrow_mut();
+            let Groups { hosted, effects, closing, .. } = &mut *groups;
+            // The topic may have been deleted meanwhile.
+            let Some(slot) = hosted.get_mut(&key) else { return };
+            coordinator.loaded(end, self.group_now(), effects);
+            self.perform_groups(key, &mut coordinator, effects, &mut answers);
+            if *closing {
+                coordinator.step(self.group_now(), Event::Close, effects);
+                self.perform_groups(key, &mut coordinator, effects, &mut answers);
+            }
+            *slot = Hosted::Ready(Box::new(coordinator));
+        }
+        self.0.group_timers_due.notify();
+        self.deliver_groups(answers);
+    }
+
+    /// Answers calls to coordinators of this shard, now or when their time comes.
+    pub(super) fn answer_group_calls(&self, GroupCalls { from, seen, calls }: GroupCalls) {
+        let behind = seen > self.0.followed.get();
+        let mut answers = Answers::new();
+        let mut early = Vec::new();
+        for (index, call) in calls {
+            let asker = Asker { shard: from.shard, set: from.set, index };
+            if behind && !self.0.groups.borrow().hosted.contains_key(&call.partition) {
+                early.push((index, call));
+                continue;
+            }
+            let GroupCall { partition: key, op } = call;
+            let refused = {
+                let groups = self.0.groups.borrow();
+                match groups.hosted.get(&key) {
+                    None => Some(ErrorCode::NotCoordinator),
+                    Some(Hosted::Loading) => Some(ErrorCode::CoordinatorLoadInProgress),
+                    Some(Hosted::Ready(_)) if op.only_reads() => None,
+                    Some(Hosted::Ready(_)) => self.unwritable(key),
+                }
+            };
+            match refused {
+                Some(error) => {
+                    answers.entry(asker.shard).or_default().push((asker, GroupReply::Failed(error)))
+                }
+                None => self.step_groups(key, Event::Request { asker, op: Box::new(op) }, &mut answers),
+            }
+        }
+        if !early.is_empty() {
+            self.0.groups.borrow_mut().early.push(GroupCalls { from, seen, calls: early });
+        }
+        self.deliver_groups(answers);
+    }
+
+    /// Answers calls that came before their partitions.
+    pub(super) fn answer_early_group_calls(&self) {
+        let early = std::mem::take(&mut self.0.groups.borrow_mut().early);
+        early.into_iter().for_each(|calls| self.answer_group_calls(calls));
+    }
+
+    /// Why a partition takes no records now, if it doesn't.
+    fn unwritable(&self, key: TopicPartition) -> Option<ErrorCode> {
+        match self.owner().borrow().partitions.get(&key).map(|partition| partition.state) {
+            Some(PartitionState::Online) => None,
+            Some(PartitionState::Short) => Some(ErrorCode::CoordinatorNotAvailable),
+            Some(PartitionState::Offline) | None => Some(ErrorCode::NotCoordinator),
+        }
+    }
+
+    fn step_groups(&self, key: TopicPartition, event: Event, answers: &mut Answers) {
+        let mut groups = self.0.groups.borrow_mut();
+        let Groups { hosted, effects, .. } = &mut *groups;
+        let Some(Hosted::Ready(coordinator)) = hosted.get_mut(&key) else { return };
+        let deadline = coordinator.deadline_ms();
+        coordinator.step(self.group_now(), event, effects);
+        let placed = self.perform_groups(key, coordinator, effects, answers);
+        if coordinator.deadline_ms() < deadline || deadline.is_none() {
+            self.0.group_timers_due.notify();
+        }
+        if !placed {
+            hosted.remove(&key);
+        }
+    }
+
+    /// Appends what a step brought forth and collects its answers; false if the log refused: what the machine knows is
+    /// ahead of its log, and it must go.
+    fn perform_groups(
+        &self,
+        key: TopicPartition,
+        coordinator: &mut Coordinator,
+        effects: &mut Effects,
+        answers: &mut Answers,
+    ) -> bool {
+        let mut placed = true;
+        if !effects.records.is_empty() {
+            let list = std::mem::take(&mut effects.records);
+            match self.append_records(key, &list) {
+                Ok(end) => coordinator.placed(end, effects),
+                Err(error) => {
+                    let what = "the log of groups takes no records: they are not served";
+                    tracing::error!(partition = %key, %error, "{what}");
+                    coordinator.step(self.group_now(), Event::Resign(ErrorCode::NotCoordinator), effects);
+                    placed = false;
+                }
+            }
+        }
+        for (asker, reply) in effects.replies.drain(..) {
+            answers.entry(asker.shard).or_default().push((asker, reply));
+        }
+        placed
+    }
+
+    /// Appends records in as few batches as they fit in; answers where the log ends then.
+    fn append_records(&self, key: TopicPartition, list: &[GroupRecord]) -> Result<Offset, ErrorCode> {
+        let bound = self.batch_bytes_max(key) - BATCH_HEADER_BYTES;
+        let now_ms = self.world().wall_ms();
+        let mut rest = list;
+        let mut end = 0;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|record| {
+                bytes += record.bytes();
+                bytes <= bound
+            });
+            let count = fits.count().max(1);
+            let (these, others) = rest.split_at(count);
+            let mut batch = BatchBuilder::new(Codec::None, now_ms);
+            for record in these {
+                batch = batch.record(now_ms, Some(&record.key), record.value.as_deref());
+            }
+            end = self.append_own(key, &batch.build(), now_ms)?;
+            rest = others;
+        }
+        self.flush_due().notify();
+        Ok(end)
+    }
+
+    /// Appends a batch of the broker's own; answers where the log ends then.
+    fn append_own(&self, key: TopicPartition, batch: &Bytes, now_ms: i64) -> Result<Offset, ErrorCode> {
+        let Valid { meta, contents } = validate_client_batch(batch, &ClientRules { zstd_allowed: true })
+            .expect("the broker writes good batches");
+        let mut owner = self.owner().borrow_mut();
+        let partition = owner.partitions.get_mut(&key).ok_or(ErrorCode::NotCoordinator)?;
+        let mut effects = replica::Effects::default();
+        let event = replica::Event::Produce {
+            waiter: Waiter { shard: self.this(), set: 0, index: 0 },
+            acks: 0,
+            meta,
+            bytes: batch.len(),
+            contents,
+            now_ms,
+            deadline_ms: i64::MAX,
+        };
+        partition.leader.step(event, &mut effects);
+        let Some(append) = effects.append else {
+            let refusal = effects.replies.first().map(|(_, produced)| produced.error);
+            return Err(refusal.unwrap_or(ErrorCode::UnknownServerError));
+        };
+        let patch =
+            Patch { base_offset: append.base_offset, leader_epoch: append.leader_epoch, stamp: append.stamp };
+        let copied = partition.log.append(batch, &meta, patch, now_ms);
+        owner.dirty.insert(key);
+        self.metrics().appended(batch.len(), copied);
+        Ok(append.base_offset + i64::from(meta.last_offset_delta) + 1)
+    }
+
+    /// Tells coordinators that their records are durable.
+    pub(super) fn groups_durable(&self, keys: &[TopicPartition]) {
+        self.tell_groups(keys, |shard, key| {
+            let owner = shard.owner().borrow();
+            let partition = owner.partitions.get(&key)?;
+            Some(Event::Durable { upto: partition.leader.high_watermark() })
+        });
+    }
+
+    /// Tells coordinators that what they appended isn't durable yet and may not be for long.
+    pub(super) fn groups_stalled(&self, keys: &[TopicPartition]) {
+        self.tell_groups(keys, |_, _| Some(Event::Stalled));
+    }
+
+    /// Tells all coordinators that topics are gone.
+    pub(super) fn groups_forget_topics(&self, topics: &[Str]) {
+        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
+        self.tell_groups(&keys, |_, _| Some(Event::TopicsDeleted(topics.to_vec())));
+    }
+
+    fn tell_groups(&self, keys: &[TopicPartition], event: impl Fn(&Self, TopicPartition) -> Option<Event>) {
+        if self.0.groups.borrow().hosted.is_empty() {
+            return;
+        }
+        let mut answers = Answers::new();
+        for &key in keys {
+            if !self.0.groups.borrow().hosted.contains_key(&key) {
+                continue;
+            }
+            if let Some(event) = event(self, key) {
+                self.step_groups(key, event, &mut answers);
+            }
+        }
+        self.deliver_groups(answers);
+    }
+
+    /// Coordinators of partitions that are gone, or whose log failed, go too; whoever waits is told.
+    pub(super) fn resign_groups(&self, which: impl Fn(&TopicPartition) -> bool) {
+        let keys: Vec<TopicPartition> =
+            self.0.groups.borrow().hosted.keys().filter(|key| which(key)).copied().collect();
+        self.tell_groups(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
+        let mut groups = self.0.groups.borrow_mut();
+        keys.iter().for_each(|key| drop(groups.hosted.remove(key)));
+    }
+
+    /// A topic's coordinators go with it.
+    pub(super) fn resign_groups_of(&self, topic: TopicId) {
+        self.resign_groups(|key| key.topic == topic);
+    }
+
+    /// The broker stops: nobody waits for members that won't come.
+    pub(super) fn close_groups(&self) {
+        self.0.groups.borrow_mut().closing = true;
+        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
+        self.tell_groups(&keys, |_, _| Some(Event::Close));
+    }
+
+    /// Ticks coordinators when something of theirs is due, until the broker stops: a tick may lead to records, and what
+    /// is appended after the last flush would make the stop an unclean one.
+    pub(super) async fn group_timer_task(self) {
+        while !self.0.groups.borrow().closing {
+            let now_ms = self.group_now().mono_ms;
+            let (due, next) = {
+                let groups = self.0.groups.borrow();
+                let deadlines = groups.hosted.iter().filter_map(|(key, hosted)| match hosted {
+                    Hosted::Loading => None,
+                    Hosted::Ready(coordinator) => coordinator.deadline_ms().map(|at| (*key, at)),
+                });
+                let all: Vec<(TopicPartition, u64)> = deadlines.collect();
+                let due: Vec<TopicPartition> =
+                    all.iter().filter(|(_, at)| *at <= now_ms).map(|(key, _)| *key).collect();
+                (due, all.iter().map(|(_, at)| *at).min())
+            };
+            if !due.is_empty() {
+                self.tell_groups(&due, |_, _| Some(Event::Tick));
+                self.world().yield_now().await;
+                continue;
+            }
+            match next {
+                None => self.0.group_timers_due.notified().await,
+                Some(at) => {
+                    let wait = Duration::from_millis(at - now_ms).max(TIMER_SLACK);
+                    or(self.world().sleep(wait), self.0.group_timers_due.notified()).await;
+                }
+            }
+        }
+    }
+
+    fn deliver_groups(&self, answers: Answers) {
+        for (shard, replies) in answers {
+            if shard == self.this() {
+                self.take_group_replies(replies);
+            } else {
+                self.send(shard, Message::GroupReplies(replies));
+            }
+        }
+    }
+}
+
+/// Feeds one batch to a machine. A record that can't be read loses what it tells and nothing else.
+fn replay_batch(key: TopicPartition, batch: &[u8], coordinator: &mut Coordinator) {
+    let list = match records(batch) {
+        Ok(list) => list,
+        Err(error) => {
+            tracing::error!(partition = %key, %error, "a batch of groups' records can't be read: passed over");
+            return;
+        }
+    };
+    for record in list {
+        let offset = record.offset;
+        let told = record.key.map(|key| coordinator.replay(key.into(), record.value.map(Bytes::from)));
+        if let Some(Err(error)) = told {
+            tracing::error!(partition = %key, offset, %error, "a record of groups can't be read: passed over");
+        }
+    }
+}
