@@ -26,6 +26,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Heartbeats of a member of place 0 before it leaves; the others stay longer, so that they take turns.
 const STAY_BEATS: u32 = 4;
 
+/// The first version of LeaveGroup that names several members.
+const LEAVE_MEMBERS_FROM: i16 = 3;
+
 const PROTOCOL_TYPE: Str = Str::from_static("consumer");
 const PROTOCOL: Str = Str::from_static("range");
 
@@ -158,9 +161,14 @@ async fn join(ctx: &Context, wire: &mut Wire, name: &Str, member: &mut Str) -> R
 }
 
 async fn leave(wire: &mut Wire, name: &Str, member: &Str) -> Result<(), ClientError> {
+    // From version 3 on (KIP-345) a request names several members, before that one.
+    let names_several = wire.versions().pick(api::LEAVE_GROUP, wire.broker())? >= LEAVE_MEMBERS_FROM;
     let identity = MemberIdentity { member_id: member.clone(), ..MemberIdentity::default() };
-    let request =
-        LeaveGroupRequest { group_id: name.clone(), member_id: member.clone(), members: vec![identity] };
+    let request = LeaveGroupRequest {
+        group_id: name.clone(),
+        member_id: if names_several { Str::default() } else { member.clone() },
+        members: if names_several { vec![identity] } else { Vec::new() },
+    };
     let answer: LeaveGroupResponse = wire.call(api::LEAVE_GROUP, &request).await?;
     match answer.error_code {
         0 => Ok(()),
