@@ -8,6 +8,7 @@ pub mod boot;
 pub mod cluster;
 pub mod conf;
 pub mod group;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod replica;

@@ -106,7 +106,7 @@ pub(super) fn key(name: &str) -> Option<&'static Key> {
 
 /// The known name nearest to a mistyped one, if any is near.
 #[must_use]
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Names more than twice as long can't be near, and a client's may be long enough to keep a shard busy.
     let candidates = known.filter(|other| name.len() <= 2 * other.len());
     let ranked = candidates.map(|other| (distance(name, other), other)).min()?;

@@ -13,6 +13,6 @@ pub use broker::{
 };
 pub use dynamic::{InForce, Synonym};
 pub use explain::{explain, sample};
-pub use keys::{KEYS, Key, Kind};
+pub use keys::{KEYS, Key, Kind, nearest};
 pub use layers::{Layers, PROFILES, Source};
 pub use topic::TopicConf;

@@ -27,7 +27,11 @@ pub struct RtConf {
     pub pin: bool,
     /// How long a shard looks for work before it sleeps. More than zero costs CPU when idle and saves a wake when busy.
     pub spin: Duration,
-    /// The folder of all files; made if it is missing. Relative paths of the seam are relative to it.
+    /// Whether sleeps end within microseconds of their time. The kernel's default of 50 µs saves wakes; a program that
+    /// sends at given times needs better.
+    pub sharp_timers: bool,
+    /// The folder of all files; made if it is missing. Relative paths of the seam are relative to it. Empty for a
+    /// process that uses no files: nothing is made or probed then.
     pub data_dir: PathBuf,
     /// What one flush covers; found out by the kind of file system if not given.
     pub flush_scope: Option<FlushScope>,
@@ -64,6 +68,7 @@ impl RtConf {
             shards,
             pin: true,
             spin: Duration::ZERO,
+            sharp_timers: false,
             data_dir: data_dir.into(),
             flush_scope: None,
             file_memory_bytes: FILE_MEMORY_BYTES,
@@ -78,5 +83,11 @@ impl RtConf {
             stop: Stop::default(),
             metrics: None,
         }
+    }
+
+    /// The same for a process that uses the network only, such as the load generator.
+    #[must_use]
+    pub fn without_files(shards: u16) -> Self {
+        RtConf { file_memory_bytes: 0, pin: false, sharp_timers: true, ..RtConf::new(shards, PathBuf::new()) }
     }
 }

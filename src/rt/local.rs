@@ -6,14 +6,14 @@ use std::task::{Poll, Waker};
 
 /// A flag that one task of a shard waits for and others set. A wait clears it; setting it twice is setting it once.
 #[derive(Default)]
-pub(super) struct Event {
+pub struct Event {
     set: Cell<bool>,
     waiter: RefCell<Option<Waker>>,
 }
 
 impl Event {
     /// Sets the flag and wakes the waiter.
-    pub(super) fn set(&self) {
+    pub fn set(&self) {
         if !self.set.replace(true)
             && let Some(waiter) = self.waiter.borrow().as_ref()
         {
@@ -22,7 +22,7 @@ impl Event {
     }
 
     /// Waits until the flag is set, then clears it.
-    pub(super) async fn wait(&self) {
+    pub async fn wait(&self) {
         poll_fn(|cx| {
             if self.set.replace(false) {
                 return Poll::Ready(());
@@ -40,25 +40,26 @@ impl Event {
 
 /// A flag that is set once, for any number of waiters.
 #[derive(Default)]
-pub(super) struct Latch {
+pub struct Latch {
     set: Cell<bool>,
     waiters: RefCell<Vec<Waker>>,
 }
 
 impl Latch {
     /// Sets the flag and wakes all waiters.
-    pub(super) fn set(&self) {
+    pub fn set(&self) {
         self.set.set(true);
         self.waiters.take().into_iter().for_each(Waker::wake);
     }
 
     /// Whether it is set.
-    pub(super) fn is_set(&self) -> bool {
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         self.set.get()
     }
 
     /// Waits until it is set.
-    pub(super) async fn wait(&self) {
+    pub async fn wait(&self) {
         poll_fn(|cx| {
             if self.set.get() {
                 return Poll::Ready(());

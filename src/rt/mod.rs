@@ -51,6 +51,7 @@ pub use desk::{Clerk, Desk, desk};
 pub use dir_lock::DirLock;
 pub use files::{DirectBuf, DirectFile, DirectFiles, SealedDirectBuf};
 pub use http::{Page, ask_page, serve_pages, serve_pages_at};
+pub use local::{Event, Latch};
 pub use mesh::Mesh;
 pub use net::{ListenError, Listeners, SocketReader, SocketStream, SocketWriter};
 pub use run::run;

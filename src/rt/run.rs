@@ -1,6 +1,7 @@
 //! Starting the shards and waiting for them.
 
 use super::bell::Bell;
+use super::clock::sharpen_timers;
 use super::conf::RtConf;
 use super::drive::drive;
 use super::mesh::{Mesh, MeshEnd, mesh_ends};
@@ -25,8 +26,11 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// charged to RLIMIT_MEMLOCK too.
 const RING_DEPTH: usize = 16;
 
-/// How often glommio looks at its own rings, in which nothing happens (see `drive`).
-const PREEMPT: Duration = Duration::from_millis(100);
+/// How often glommio looks at its own rings, in which nothing happens (see `drive`). An executor whose thread isn't run
+/// for this long between arming this timer and its first look at it believes that nothing is ready, and parks for ever
+/// although the driver is: with 20 µs every run of the load generator hangs within seconds, with 100 ms one in about
+/// sixty did on a machine with twice as many busy threads as processors.
+const PREEMPT: Duration = Duration::from_hours(1);
 
 /// How often the starting thread looks for signals while the shards run.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(250);
@@ -102,7 +106,9 @@ where
         let processor = processors.get(index % processors.len().max(1)).copied();
         let teller = Teller(sender.clone());
         let (shard_main, ready, gate) = (shard_main.clone(), ready.clone(), Arc::clone(&gate));
-        let start = ShardStart { end, bell: Arc::clone(&bells[index]), spin: conf.spin, ready, teller, gate };
+        let (spin, sharp_timers) = (conf.spin, conf.sharp_timers);
+        let start =
+            ShardStart { end, bell: Arc::clone(&bells[index]), spin, sharp_timers, ready, teller, gate };
         let task = move || shard_task(start, shard_main);
         handles
             .push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
@@ -136,6 +142,7 @@ struct ShardStart<M> {
     end: MeshEnd<M>,
     bell: Arc<Bell>,
     spin: Duration,
+    sharp_timers: bool,
     ready: Ready,
     teller: Teller,
     gate: Arc<Gate>,
@@ -148,8 +155,11 @@ where
     F: Fn(ShardId, World, Mesh<M>) -> Fut,
     Fut: Future<Output = T> + 'static,
 {
-    let ShardStart { end, bell, spin, ready, teller, gate } = start;
+    let ShardStart { end, bell, spin, sharp_timers, ready, teller, gate } = start;
     let shard = end.this();
+    if sharp_timers {
+        sharpen_timers();
+    }
     let mesh = Mesh::new(end);
     let exchanged = mesh.clone();
     let world = match World::new(shard, &ready, Arc::clone(&bell), Box::new(move || exchanged.exchange())) {

@@ -148,7 +148,8 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
     if limit < needed {
         return Err(StartError::Descriptors { limit, needed });
     }
-    let data_dir = probe_data_dir(&conf.data_dir)?;
+    let no_files = conf.data_dir.as_os_str().is_empty();
+    let data_dir = if no_files { PathBuf::new() } else { probe_data_dir(&conf.data_dir)? };
     let flush_scope = conf.flush_scope.unwrap_or_else(|| flush_scope(&data_dir));
     Ok(Ready {
         clock: Clock::start(),

@@ -2,7 +2,7 @@
 
 use super::bell::Bell;
 use super::blocking::Blocking;
-use super::clock::{Clock, seed};
+use super::clock::{Clock, seed, thread_cpu};
 use super::desk::{Answering, Desk};
 use super::files::{DirectFiles, Parts};
 use super::local::{Latch, yield_now};
@@ -136,6 +136,19 @@ impl World {
         metrics.unsent_bytes.set(net.unsent_bytes());
         metrics.lent_bytes.set(files.ledger().lent_bytes());
         metrics.file_memory_bytes.set(files.memory_used());
+    }
+
+    /// Nanoseconds since 1970-01-01 UTC when `mono` was zero, the same on all shards: `mono` added to it is a time that
+    /// other processes understand and that doesn't jump within this one.
+    #[must_use]
+    pub fn start_epoch_ns(&self) -> u64 {
+        self.inner.clock.start_epoch_ns()
+    }
+
+    /// CPU time that this shard's thread has used.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        thread_cpu()
     }
 
     pub(super) fn net(&self) -> &Rc<NetShard> {

@@ -3,7 +3,9 @@
 mod header;
 mod records;
 mod search;
+mod shift;
 mod skim;
+mod template;
 mod validate;
 mod walk;
 
@@ -11,7 +13,8 @@ mod walk;
 mod tests;
 
 pub use header::{BatchMeta, Codec, Stamp, patch_offsets, rewrite_stamp};
-pub use records::{BatchBuilder, Record, RecordError, records};
+pub use records::{BatchBuilder, Record, RecordError, RecordView, records, visit_records};
 pub use search::{Searched, TimestampSearch};
+pub use template::{BatchStamp, BatchTemplate, CompressedRecords, RecordShape, restamp, seal_compressed};
 pub use validate::{BatchError, ClientRules, Contents, Demands, Fault, Valid, faults, validate_client_batch};
 pub use walk::{Walk, walk};

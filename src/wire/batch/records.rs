@@ -140,6 +140,30 @@ fn for_each(
     Ok(())
 }
 
+/// A record as it lies in its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordView<'a> {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its timestamp in ms; the broker's for LogAppendTime.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Calls `each` with every record of one batch, in order, without copying any. An uncompressed batch allocates nothing.
+///
+/// # Errors
+/// The batch is malformed or doesn't decompress.
+pub fn visit_records(batch: &[u8], mut each: impl FnMut(RecordView<'_>)) -> Result<(), RecordError> {
+    for_each(batch, |offset, timestamp, record| {
+        each(RecordView { offset, timestamp, key: record.key, value: record.value });
+        true
+    })
+}
+
 /// All records of one batch.
 ///
 /// # Errors
@@ -249,7 +273,7 @@ impl BatchBuilder {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, value: i64) {
     let mut value = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while value >= 0x80 {
         out.push(u8::try_from(value & 0x7f).unwrap_or(0) | 0x80);

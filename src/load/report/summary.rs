@@ -1,0 +1,170 @@
+//! The text at the end of a run.
+
+use super::outcome::{Outcome, PhaseOutcome, Verification};
+use super::units::{bytes, count, ms};
+use std::fmt::Write as _;
+
+/// Names of the histograms with what they are, in the order in which they are shown.
+const ROWS: [(&str, &str); 4] = [
+    ("service", "service (send to ack, as closed-loop tools tell it)"),
+    ("ack", "ack (from the intended send time, corrected)"),
+    ("e2e", "e2e (from the intended send time to receipt, corrected)"),
+    ("lag", "lag (the generator's own lateness)"),
+];
+
+/// What a whole run came to.
+#[must_use]
+pub fn summary(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for phase in &outcome.phases {
+        text.push_str(&phase_text(phase));
+    }
+    if let Some(verification) = &outcome.verification {
+        verification_text(&mut text, verification);
+    }
+    for gate in &outcome.gates {
+        let verdict = if gate.holds { "holds " } else { "BROKEN" };
+        let place = if gate.phase.is_empty() { String::new() } else { format!(" in {}", gate.phase) };
+        let _ = writeln!(text, "gate {verdict} {}{place}: {}", gate.gate, gate.found);
+    }
+    text
+}
+
+/// What one phase came to.
+#[must_use]
+pub fn phase_text(phase: &PhaseOutcome) -> String {
+    let mut text = String::new();
+    let aside = if phase.judged { "" } else { " (not judged)" };
+    let warmup = if phase.steady { "" } else { ", when it still changed" };
+    let _ = writeln!(
+        text,
+        "\n{}{aside}: measured {:.1} s, after {:.1} s of warm-up{warmup}",
+        phase.name, phase.seconds, phase.warmup_seconds
+    );
+    flow_lines(&mut text, phase);
+    latency_lines(&mut text, phase);
+    let _ = writeln!(
+        text,
+        "  generator      {:.0} % of a processor (busiest thread)",
+        phase.generator_cpu_share * 100.0
+    );
+    if let Some(broker) = &phase.broker {
+        let _ = writeln!(
+            text,
+            "  broker         {:.0} % CPU, {:.3} CPU s/GB, RSS {}, {} flushes, {} written to disk",
+            broker.cpu_share * 100.0,
+            broker.cpu_seconds_per_gb,
+            bytes(broker.rss_bytes as f64),
+            count(broker.flushes),
+            bytes(broker.disk_bytes as f64)
+        );
+    }
+    failure_lines(&mut text, phase);
+    if let Some(why) = &phase.saturated {
+        let _ = writeln!(text, "  VOID           generator saturated: {why}");
+    }
+    text
+}
+
+fn flow_lines(text: &mut String, phase: &PhaseOutcome) {
+    if phase.churned > 0 || phase.rejoined > 0 {
+        let _ =
+            writeln!(text, "  connections    {} came and went, {:.0}/s", count(phase.churned), phase.rate);
+        if phase.rejoined > 0 {
+            let _ = writeln!(
+                text,
+                "  groups         {} times a member joined (time to its assignment: e2e)",
+                phase.rejoined
+            );
+        }
+    }
+    if phase.sent.records > 0 {
+        let target = phase.target_rate.map_or_else(String::new, |rate| format!(" of {rate:.0} due"));
+        let per_request = phase.acked.records as f64 / phase.acked.requests.max(1) as f64;
+        let _ = writeln!(
+            text,
+            "  acknowledged   {} records/s{target}, {}/s, {} records in {} batches ({per_request:.1} each)",
+            count(phase.rate as u64),
+            bytes(phase.bytes_per_second),
+            count(phase.acked.records),
+            count(phase.acked.requests)
+        );
+    }
+    if phase.received.records > 0 {
+        let seconds = phase.seconds.max(1e-9);
+        let _ = writeln!(
+            text,
+            "  received       {} records/s, {}/s, {} records in {} fetches",
+            count((phase.received.records as f64 / seconds) as u64),
+            bytes(phase.received.bytes as f64 / seconds),
+            count(phase.received.records),
+            count(phase.received.requests)
+        );
+    }
+}
+
+fn latency_lines(text: &mut String, phase: &PhaseOutcome) {
+    let shown: Vec<_> =
+        ROWS.iter().filter_map(|(name, about)| Some((*about, phase.latencies.get(*name)?))).collect();
+    if shown.is_empty() {
+        return;
+    }
+    let width = 56;
+    let _ = writeln!(
+        text,
+        "  {:<width$} {:>11} {:>11} {:>11} {:>11} {:>11}",
+        "latency", "p50", "p99", "p99.9", "p99.99", "max"
+    );
+    for (about, latency) in shown {
+        let values = [latency.p50_ns, latency.p99_ns, latency.p999_ns, latency.p9999_ns, latency.max_ns];
+        let cells: Vec<String> = values.iter().map(|value| format!("{:>11}", ms(*value as f64))).collect();
+        let _ = writeln!(text, "  {about:<width$} {}", cells.join(" "));
+    }
+}
+
+fn failure_lines(text: &mut String, phase: &PhaseOutcome) {
+    let errors: Vec<String> = phase.errors.iter().map(|(name, times)| format!("{name} {times}")).collect();
+    if !errors.is_empty() {
+        let _ = writeln!(text, "  error answers  {}", errors.join(", "));
+    }
+    for (what, number) in [
+        ("batches sent again", phase.retries),
+        ("batches known already", phase.known_already),
+        ("connections lost", phase.disconnects),
+        ("records given up", phase.given_up),
+        ("ms of throttling", phase.throttled_ms),
+    ] {
+        if number > 0 {
+            let _ = writeln!(text, "  {what:<14} {}", count(number));
+        }
+    }
+}
+
+fn verification_text(text: &mut String, found: &Verification) {
+    if let Some(why) = &found.failed {
+        let _ = writeln!(text, "\nverification   failed: {why}");
+        return;
+    }
+    let verdict = if found.good { "the broker kept its word" } else { "THE BROKER BROKE ITS WORD" };
+    let _ = writeln!(
+        text,
+        "\nverification   {verdict}: {} acknowledged, {} read back; {} lost, {} duplicates, {} out of order, \
+         {} damaged",
+        count(found.acknowledged),
+        count(found.received),
+        count(found.lost),
+        count(found.duplicates),
+        count(found.reordered),
+        count(found.corrupt)
+    );
+    if found.unacknowledged > 0 {
+        let _ = writeln!(
+            text,
+            "  {} records are there that were never acknowledged, which is allowed",
+            count(found.unacknowledged)
+        );
+    }
+    for example in &found.examples {
+        let _ = writeln!(text, "  {example}");
+    }
+}
