@@ -2,7 +2,7 @@
 //! and each member moves from its share to the next by itself: it gives up what it must, then takes what others have
 //! given up.
 //!
-//! Source: Apache Kafka 4's `ConsumerGroup`, `CurrentAssignmentBuilder` and the consumer half of `GroupMetadataManager`;
+//! Source: `ConsumerGroup`, `CurrentAssignmentBuilder` and the consumer half of `GroupMetadataManager` in Apache Kafka 4;
 //! protocol row 115.
 
 mod assign;
