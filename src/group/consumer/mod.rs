@@ -2,8 +2,8 @@
 //! and each member moves from its share to the next by itself: it gives up what it must, then takes what others have
 //! given up.
 //!
-//! Source: `ConsumerGroup`, `CurrentAssignmentBuilder` and the consumer half of `GroupMetadataManager` in Apache Kafka 4;
-//! protocol row 115.
+//! Source: `ConsumerGroup`, `CurrentAssignmentBuilder` and the consumer half of `GroupMetadataManager` of Apache
+//! Kafka 4; protocol row 115.
 
 mod assign;
 mod heartbeat;
