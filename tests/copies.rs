@@ -35,7 +35,7 @@ fn counters(broker: &Broker) -> BTreeMap<String, u64> {
     let mut text = String::new();
     page.read_to_string(&mut text).expect("it answers in text");
     let mut sums = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("ringlog_")) {
+    for line in text.lines().filter(|line| line.starts_with("ringlog_") && line.contains("_total{")) {
         let (name, rest) = line.split_once('{').expect("every value is some shard's");
         let value = rest.split_whitespace().last().and_then(|value| value.parse::<u64>().ok());
         *sums.entry(name.to_owned()).or_default() += value.expect("values are whole numbers");

@@ -231,11 +231,13 @@ fn group_conf(int: &impl Fn(&str) -> i64) -> GroupConf {
     }
 }
 
-/// A quarter of the machine by default: an eighth of it for appends that wait for their flush, as much for answers that
-/// clients haven't taken, the rest for readers.
+/// An eighth of the machine by default: what is read again soon fits, other programs have room, and the time of first
+/// touches is over soon (on a virtual machine that gives free pages back to its host they cost 2 CPU seconds per GB,
+/// three times what else a produced byte costs). An eighth of it is for appends that wait for their flush, as much for
+/// answers that clients haven't taken, the rest for readers.
 fn memory(configured: usize, ram_bytes: u64) -> MemorySettings {
     let total =
-        if configured == 0 { usize::try_from(ram_bytes / 4).unwrap_or(usize::MAX) } else { configured };
+        if configured == 0 { usize::try_from(ram_bytes / 8).unwrap_or(usize::MAX) } else { configured };
     let part = (total / 8).clamp(16 << 20, 1 << 30);
     MemorySettings { append_bytes: part, answer_bytes: part, tail_cache_bytes: total - total / 4 }
 }

@@ -20,8 +20,6 @@ pub enum Stage {
     Write,
     /// The device makes it durable.
     Flush,
-    /// Other replicas take it.
-    Replicate,
     /// A fetch waits for records, or is read from a file.
     Wait,
     /// The answer comes back and is put together.
@@ -31,7 +29,7 @@ pub enum Stage {
 }
 
 /// All stages in order.
-pub const STAGES: [Stage; 11] = [
+pub const STAGES: [Stage; 10] = [
     Stage::Read,
     Stage::Line,
     Stage::Decode,
@@ -39,7 +37,6 @@ pub const STAGES: [Stage; 11] = [
     Stage::Queue,
     Stage::Write,
     Stage::Flush,
-    Stage::Replicate,
     Stage::Wait,
     Stage::Answer,
     Stage::Send,
@@ -57,7 +54,6 @@ impl Stage {
             Stage::Queue => "queue",
             Stage::Write => "write",
             Stage::Flush => "flush",
-            Stage::Replicate => "replicate",
             Stage::Wait => "wait",
             Stage::Answer => "answer",
             Stage::Send => "send",

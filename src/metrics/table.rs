@@ -46,11 +46,8 @@ impl Field for Gauge {
     }
 }
 
-pub(super) fn metric(name: &'static str, help: &'static str, field: &impl Field) -> Metric {
-    fn kind<F: Field>(_: &F) -> Kind {
-        F::KIND
-    }
-    Metric { name, help, kind: kind(field), value: field.value() }
+pub(super) fn metric<F: Field>(name: &'static str, help: &'static str, field: &F) -> Metric {
+    Metric { name, help, kind: F::KIND, value: field.value() }
 }
 
 /// A table, and a snapshot of it for whoever compares two moments.

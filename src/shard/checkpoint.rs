@@ -32,12 +32,11 @@ impl<B: Broker> Shard<B> {
     }
 
     async fn write_checkpoint(&self, key: TopicPartition) {
-        let job = {
+        let mut job = {
             let mut owner = self.owner().borrow_mut();
             let Some(partition) = owner.partitions.get_mut(&key) else { return };
             partition.log.begin_checkpoint(partition.leader.producers(), partition.leader.epochs())
         };
-        let mut job = job;
         let outcome = job.run(self.world().files()).await;
         {
             let mut owner = self.owner().borrow_mut();

@@ -1,9 +1,9 @@
 //! Coordinators of groups on the shard that owns their partitions: their logs are read, they are stepped, their
 //! records are appended, their answers are sent.
 
-use super::message::Message;
+use super::message::{Calls, Message};
 use super::partition::PartitionState;
-use super::storage::{Patch, StorageError};
+use super::storage::StorageError;
 use super::{Broker, Shard};
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
 use crate::base::mutant::{Mutant, planted};
@@ -34,23 +34,12 @@ pub(super) enum Hosted {
     Ready(Box<Coordinator>),
 }
 
-/// Questions of one request to coordinators of one shard.
-#[derive(Debug)]
-pub struct GroupCalls {
-    /// Call set on the asking shard.
-    pub from: super::Origin,
-    /// Records of the metadata that the asking shard had seen: it may know a partition that the owner doesn't yet.
-    pub seen: u64,
-    /// Index within the set, and the call.
-    pub calls: Vec<(u32, GroupCall)>,
-}
-
 /// The coordinators of this shard.
 #[derive(Default)]
 pub(super) struct Groups {
     hosted: BTreeMap<TopicPartition, Hosted>,
     /// Calls that came before their partitions.
-    early: Vec<GroupCalls>,
+    early: Vec<Calls<GroupCall>>,
     effects: Effects,
     /// The broker stops: coordinators that are still to come wait for nobody.
     closing: bool,
@@ -170,7 +159,7 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Answers calls to coordinators of this shard, now or when their time comes.
-    pub(super) fn answer_group_calls(&self, GroupCalls { from, seen, calls }: GroupCalls) {
+    pub(super) fn answer_group_calls(&self, Calls { from, seen, calls }: Calls<GroupCall>) {
         let behind = seen > self.0.followed.get();
         let mut answers = Answers::new();
         let mut early = Vec::new();
@@ -198,7 +187,7 @@ impl<B: Broker> Shard<B> {
             }
         }
         if !early.is_empty() {
-            self.0.groups.borrow_mut().early.push(GroupCalls { from, seen, calls: early });
+            self.0.groups.borrow_mut().early.push(Calls { from, seen, calls: early });
         }
         self.deliver_groups(answers);
     }
@@ -307,9 +296,7 @@ impl<B: Broker> Shard<B> {
             let refusal = effects.replies.first().map(|(_, produced)| produced.error);
             return Err(refusal.unwrap_or(ErrorCode::UnknownServerError));
         };
-        let patch =
-            Patch { base_offset: append.base_offset, leader_epoch: append.leader_epoch, stamp: append.stamp };
-        let copied = partition.log.append(batch, &meta, patch, now_ms);
+        let copied = partition.log.append(batch, &meta, append, now_ms);
         owner.dirty.insert(key);
         self.metrics().appended(batch.len(), copied);
         Ok(append.base_offset + i64::from(meta.last_offset_delta) + 1)

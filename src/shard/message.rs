@@ -1,10 +1,9 @@
 //! What shards tell each other.
 
-use super::groups::GroupCalls;
 use super::journey::FlushTimes;
 use crate::base::{ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, Record};
-use crate::group::call::{Asker, GroupReply};
+use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
 use crate::replica::{Waiter, Watcher};
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Message {
     /// Questions to partitions that the receiver owns.
-    Calls(Calls),
+    Calls(Calls<PartitionCall>),
     /// Answers to calls, for any sets of the receiver.
     Replies {
         /// Who asked, and the answer.
@@ -23,7 +22,7 @@ pub enum Message {
         flush: Option<FlushTimes>,
     },
     /// Questions to coordinators of groups that the receiver has.
-    GroupCalls(GroupCalls),
+    GroupCalls(Calls<GroupCall>),
     /// Answers to them, for any sets of the receiver.
     GroupReplies(Vec<(Asker, GroupReply)>),
     /// Reads for one fetch.
@@ -94,15 +93,15 @@ pub enum Message {
     Drained(ShardId),
 }
 
-/// Questions of one request to partitions of one shard.
+/// Questions of one request to what one shard owns: partitions, or coordinators of groups.
 #[derive(Debug)]
-pub struct Calls {
+pub struct Calls<C> {
     /// Call set on the asking shard.
     pub from: Origin,
     /// Records of the metadata that the asking shard had seen: it may know a partition that the owner doesn't yet.
     pub seen: u64,
     /// Index within the set, and the call.
-    pub calls: Vec<(u32, PartitionCall)>,
+    pub calls: Vec<(u32, C)>,
 }
 
 /// A set of questions on the shard that asked them.

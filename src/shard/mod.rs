@@ -30,7 +30,6 @@ mod sparing;
 pub mod storage;
 mod view;
 
-pub use groups::GroupCalls;
 pub use lifecycle::Setup;
 pub use message::{Message, Origin, ReadBudget};
 

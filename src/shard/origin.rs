@@ -2,12 +2,11 @@
 //! come back in any order and resume the plan.
 
 use super::connection::{Connection, Ticket};
-use super::groups::GroupCalls;
 use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
-use crate::base::{ErrorCode, ShardId};
+use crate::base::{ErrorCode, ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, owner_shard};
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::metrics::{Refusal, Stage};
@@ -102,7 +101,7 @@ impl<B: Broker> Shard<B> {
             set
         };
         let seen = self.0.view.borrow().applied();
-        for (shard, calls) in self.by_owner(calls) {
+        for (shard, calls) in self.by_owner(calls, |call| call.partition) {
             let from = Origin { shard: self.this(), set };
             let calls = Calls { from, seen, calls };
             if shard == self.this() {
@@ -114,10 +113,15 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    fn by_owner(&self, calls: Vec<PartitionCall>) -> BTreeMap<ShardId, Vec<(u32, PartitionCall)>> {
-        let mut by_owner: BTreeMap<ShardId, Vec<(u32, PartitionCall)>> = BTreeMap::new();
+    /// Calls by the shard that owns their partition, each with its place in the request.
+    fn by_owner<C>(
+        &self,
+        calls: Vec<C>,
+        partition: impl Fn(&C) -> TopicPartition,
+    ) -> BTreeMap<ShardId, Vec<(u32, C)>> {
+        let mut by_owner: BTreeMap<ShardId, Vec<(u32, C)>> = BTreeMap::new();
         for (index, call) in (0u32..).zip(calls) {
-            let shard = owner_shard(call.partition, self.shards());
+            let shard = owner_shard(partition(&call), self.shards());
             by_owner.entry(shard).or_default().push((index, call));
         }
         by_owner
@@ -157,13 +161,8 @@ impl<B: Broker> Shard<B> {
             set
         };
         let seen = self.0.view.borrow().applied();
-        let mut by_owner: BTreeMap<ShardId, Vec<(u32, GroupCall)>> = BTreeMap::new();
-        for (index, call) in (0u32..).zip(calls) {
-            let shard = owner_shard(call.partition, self.shards());
-            by_owner.entry(shard).or_default().push((index, call));
-        }
-        for (shard, calls) in by_owner {
-            let calls = GroupCalls { from: Origin { shard: self.this(), set }, seen, calls };
+        for (shard, calls) in self.by_owner(calls, |call| call.partition) {
+            let calls = Calls { from: Origin { shard: self.this(), set }, seen, calls };
             if shard == self.this() {
                 self.answer_group_calls(calls);
             } else {

@@ -4,7 +4,6 @@ use super::journey::FlushTimes;
 use super::message::{Calls, Message};
 use super::origin::failed_reply;
 use super::partition::{Partition, PartitionState};
-use super::storage::Patch;
 use super::{Broker, FilesOf, Shard};
 use crate::base::{ErrorCode, LeaderEpoch, ShardId, TopicPartition};
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, ProduceOp};
@@ -25,7 +24,7 @@ pub(super) struct Owner<B: Broker> {
     /// Those whose segments may need zeros written ahead.
     pub(super) growing: BTreeSet<TopicPartition>,
     /// Calls that came before their partitions.
-    early: Vec<Calls>,
+    early: Vec<Calls<PartitionCall>>,
     effects: Effects,
 }
 
@@ -102,12 +101,7 @@ impl<B: Broker> Owner<B> {
         };
         partition.leader.step(event, &mut self.effects);
         if let Some(append) = self.effects.append.take() {
-            let patch = Patch {
-                base_offset: append.base_offset,
-                leader_epoch: append.leader_epoch,
-                stamp: append.stamp,
-            };
-            copied = Some(partition.log.append(&op.batch, &op.meta, patch, now_ms));
+            copied = Some(partition.log.append(&op.batch, &op.meta, append, now_ms));
             self.dirty.insert(key);
         }
         for (_, produced) in &mut self.effects.replies {
@@ -124,7 +118,7 @@ impl<B: Broker> Shard<B> {
     /// Answers calls to partitions of this shard, now or when their time comes. Calls to a partition that the asking
     /// shard knows of and this one not yet wait until it does: to refuse the first of a new partition's batches and
     /// take the next would break the producer's sequence.
-    pub(super) fn answer_calls(&self, Calls { from, seen, calls }: Calls) {
+    pub(super) fn answer_calls(&self, Calls { from, seen, calls }: Calls<PartitionCall>) {
         let now_ms = self.world().wall_ms();
         let behind = seen > self.0.followed.get();
         let mut outbox = Outbox::default();

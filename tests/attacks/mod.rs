@@ -14,6 +14,7 @@ use crate::broker::{Broker, Launch, Scratch, growth_while};
 use ringlog::wire::generated::ApiVersionsRequest;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// What an attack may make the process grow by.
 const GROWTH_MAX: usize = 64 << 20;
@@ -52,6 +53,9 @@ fn attack_on(name: &str, mut broker: Broker, growth_max: usize, run: impl FnOnce
     broker.stop();
 }
 
+/// How long an answer is waited for. A changed request may ask to wait for minutes, and may have them.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
 /// Sends whole frames one after the other, each followed by a question that every broker answers. Returns how many of
 /// them ended their connection.
 fn throw(address: SocketAddr, frames: impl IntoIterator<Item = Vec<u8>>) -> usize {
@@ -59,7 +63,11 @@ fn throw(address: SocketAddr, frames: impl IntoIterator<Item = Vec<u8>>) -> usiz
     let mut closed = 0;
     let mut client: Option<Client> = None;
     for mut frame in frames {
-        let connection = client.get_or_insert_with(|| Client::connect(address));
+        let connection = client.get_or_insert_with(|| {
+            let client = Client::connect(address);
+            client.stream.set_read_timeout(Some(ANSWER_WAIT)).expect("a timeout above zero");
+            client
+        });
         frame.extend_from_slice(&ask);
         let alive = connection.stream.write_all(&frame).and_then(|()| answered(connection));
         if alive.is_err() {

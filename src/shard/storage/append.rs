@@ -2,32 +2,22 @@
 
 use super::PartitionLog;
 use super::segment::Segment;
+use crate::base::Offset;
 use crate::base::limits::BATCH_HEADER_BYTES;
-use crate::base::{LeaderEpoch, Offset};
+use crate::replica::Append;
 use crate::seam::Files;
-use crate::wire::batch::{BatchMeta, Stamp, patch_offsets, rewrite_stamp};
-
-/// What the leader writes into a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patch {
-    /// Offset of its first record.
-    pub base_offset: Offset,
-    /// Its epoch.
-    pub leader_epoch: LeaderEpoch,
-    /// What it says of the timestamps, where that isn't what the client wrote.
-    pub stamp: Option<Stamp>,
-}
+use crate::wire::batch::{BatchMeta, patch_offsets, rewrite_stamp};
 
 impl<F: Files> PartitionLog<F> {
-    /// Appends one whole batch. Its bytes are readable once a flush has written them. Answers how many bytes it
-    /// copied.
-    pub fn append(&mut self, batch: &[u8], meta: &BatchMeta, patch: Patch, now_ms: i64) -> usize {
+    /// Appends one whole batch as its leader says. Its bytes are readable once a flush has written them. Answers how
+    /// many bytes it copied.
+    pub fn append(&mut self, batch: &[u8], meta: &BatchMeta, how: Append, now_ms: i64) -> usize {
         assert_eq!(batch.len(), meta.bytes, "exactly one batch");
-        self.roll_if_due(batch.len(), patch.base_offset, now_ms);
+        self.roll_if_due(batch.len(), how.base_offset, now_ms);
         let mut placed = *meta;
-        placed.base_offset = patch.base_offset;
-        placed.leader_epoch = patch.leader_epoch;
-        if let Some(stamp) = patch.stamp {
+        placed.base_offset = how.base_offset;
+        placed.leader_epoch = how.leader_epoch;
+        if let Some(stamp) = how.stamp {
             // The stamp lies inside the CRC: the batch is copied once more to compute it anew.
             let mut rewritten = batch.to_vec();
             rewrite_stamp(&mut rewritten, stamp);

@@ -17,7 +17,6 @@ mod rope;
 mod segment;
 mod timestamp;
 
-pub use append::Patch;
 pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
 pub use flush::{Begun, FlushJob, flush_all};
