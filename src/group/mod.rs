@@ -13,6 +13,7 @@ mod consumer;
 mod coordinator;
 mod offsets;
 mod partition;
+mod pending;
 mod record;
 mod settings;
 mod timers;

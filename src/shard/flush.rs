@@ -116,6 +116,7 @@ impl<B: Broker> Shard<B> {
         self.produce_done().notify();
         self.deliver(outbox);
         self.groups_durable(&keys);
+        self.txns_durable(&keys);
     }
 
     /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost,
@@ -132,5 +133,6 @@ impl<B: Broker> Shard<B> {
         }
         self.deliver(outbox);
         self.resign_groups(|_| true);
+        self.resign_txns(|_| true);
     }
 }

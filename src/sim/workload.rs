@@ -6,7 +6,9 @@ use super::client::{Client, FETCH, LIST_OFFSETS};
 use super::exec::{Exec, Group};
 use super::groups::{self, GroupHistory};
 use super::history::History;
+use super::ledger::{self, Ledger};
 use super::producer::Producer;
+use super::txns;
 use crate::base::Offset;
 use crate::conf::{BrokerConf, Layers, Source};
 use crate::wire::batch::{records, walk};
@@ -40,6 +42,8 @@ pub struct Run {
     pub histories: RefCell<BTreeMap<Place, History>>,
     /// What members of the group were told.
     pub group: RefCell<GroupHistory>,
+    /// What transactional producers did.
+    pub ledger: RefCell<Ledger>,
     /// Producers send no new records any more.
     pub ending: Cell<bool>,
     /// Clients that still have something to do.
@@ -57,6 +61,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// Commits that were acknowledged.
     pub commits: usize,
+    /// Transactions whose commit was acknowledged.
+    pub transactions: usize,
 }
 
 /// The name of the topic with this index.
@@ -83,6 +89,8 @@ pub fn run(seed: u64) -> Outcome {
     set("group.initial.rebalance.delay.ms", exec.below(30));
     set("offsets.topic.num.partitions", 1 + exec.below(4));
     set("offsets.topic.segment.bytes", 1 << 20);
+    set("transaction.state.log.num.partitions", 1 + exec.below(3));
+    set("transaction.state.log.segment.bytes", 1 << 20);
     let conf = BrokerConf::check(layers, 4 << 30).expect("the settings are valid");
     let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
     let node = Node::new(&exec, conf, shards);
@@ -91,6 +99,7 @@ pub fn run(seed: u64) -> Outcome {
         node,
         histories: RefCell::default(),
         group: RefCell::default(),
+        ledger: RefCell::default(),
         ending: Cell::new(false),
         busy: Cell::new(0),
     });
@@ -99,7 +108,8 @@ pub fn run(seed: u64) -> Outcome {
     exec.end();
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
     let commits = run.group.borrow().commits;
-    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits }
+    let transactions = run.ledger.borrow().commits;
+    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits, transactions }
 }
 
 /// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
@@ -137,6 +147,10 @@ impl Run {
                 self.spawn(self.clone().consume(*place));
             }
         }
+        let producers = if exec.chance(40) { 1 + exec.below(3) } else { 0 };
+        if producers > 0 {
+            self.begin_transactions(producers).await;
+        }
         if exec.chance(30) {
             self.spawn(admin::delete_records(self.clone(), places.clone()));
         }
@@ -163,6 +177,21 @@ impl Run {
         if grouped {
             groups::judge(&self, self.partitions_of(0)).await;
         }
+        if producers > 0 {
+            ledger::judge(&self, producers).await;
+        }
+    }
+
+    async fn begin_transactions(self: &Rc<Self>, producers: u64) {
+        let partitions = admin::create_topic(self, ledger::TOPIC).await;
+        self.ledger.borrow_mut().begin(partitions);
+        for number in 0..producers {
+            self.spawn(txns::live(self.clone(), number));
+        }
+        for place in 0..partitions {
+            self.spawn(ledger::read(self.clone(), place));
+        }
+        self.spawn(ledger::watch_offsets(self.clone()));
     }
 
     fn partitions_of(&self, topic: u32) -> i32 {
@@ -171,7 +200,7 @@ impl Run {
         i32::try_from(count).expect("few")
     }
 
-    fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         self.busy.set(self.busy.get() + 1);
         let run = self.clone();
         self.exec.spawn(CLIENTS, async move {

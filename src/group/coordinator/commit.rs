@@ -8,6 +8,7 @@ use crate::group::classic::ClassicGroup;
 use crate::group::offsets::Committed;
 use crate::group::record;
 use crate::group::settings::Now;
+use crate::wire::Str;
 use crate::wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::wire::generated::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -78,11 +79,7 @@ impl Coordinator {
         now: Now,
     ) -> Result<(), ErrorCode> {
         let metadata = partition.committed_metadata.as_ref();
-        // Kafka counts Java characters.
-        let length = metadata.map_or(0, |text| text.encode_utf16().count());
-        if length > self.settings.offset_metadata_max {
-            return Err(ErrorCode::OffsetMetadataTooLarge);
-        }
+        self.check_metadata(metadata)?;
         if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
@@ -90,15 +87,25 @@ impl Coordinator {
         let committed = Committed {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
-            metadata: metadata.map(crate::wire::Str::detached).unwrap_or_default(),
+            metadata: metadata.map(Str::detached).unwrap_or_default(),
             commit_ms: now.wall_ms,
             expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
             topic_id: topic.topic_id,
+            number: 0,
         };
         let index = partition.partition_index;
         let record = record::offset(&request.group_id, &topic.name, index, &(&committed).into());
         self.output.records.push(record);
         self.offsets.put(&request.group_id, &topic.name, index, committed);
+        Ok(())
+    }
+
+    pub(super) fn check_metadata(&self, metadata: Option<&Str>) -> Result<(), ErrorCode> {
+        // Kafka counts Java characters.
+        let length = metadata.map_or(0, |text| text.encode_utf16().count());
+        if length > self.settings.offset_metadata_max {
+            return Err(ErrorCode::OffsetMetadataTooLarge);
+        }
         Ok(())
     }
 }

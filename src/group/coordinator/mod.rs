@@ -8,6 +8,7 @@ mod member;
 mod retention;
 #[cfg(test)]
 mod tests;
+mod transactional;
 
 use super::call::{Asker, GroupOp, GroupReply};
 use super::classic::{ClassicGroup, Join};
@@ -261,7 +262,10 @@ impl Coordinator {
             GroupOp::Heartbeat(request) => self.heartbeat(asker, &request, now),
             GroupOp::Leave(request) => self.leave(asker, &request, now),
             GroupOp::Commit { request, version } => self.commit(asker, &request, version, now),
-            GroupOp::Fetch { request } => self.fetch(asker, request),
+            GroupOp::CommitInTransaction { request, guard: _ } => {
+                self.commit_in_transaction(asker, &request, now)
+            }
+            GroupOp::Fetch { request, stable } => self.fetch(asker, request, stable),
             GroupOp::Describe { group, version } => self.describe(asker, &group, version),
             GroupOp::List { states, types } => self.list(asker, &states, &types),
             GroupOp::Delete { group } => self.delete(asker, &group),

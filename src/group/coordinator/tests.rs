@@ -17,6 +17,7 @@ mod classic;
 mod consumer;
 mod offsets;
 mod random;
+mod transactional;
 
 const GROUP: &str = "g";
 const SESSION_MS: i32 = 10_000;
