@@ -26,6 +26,8 @@ pub enum Mutant {
     ReadUnwritten,
     /// Begin the next chunk without the last bytes of the one before.
     LoseCarry,
+    /// Take a flush to cover what was written while it was under way.
+    FlushCoversLater,
     /// Answer metadata changes before the journal is flushed.
     UnflushedJournal,
     /// Take a flush that failed for one that succeeded.
@@ -52,6 +54,7 @@ impl Mutant {
         Mutant::ForgetProducers,
         Mutant::ReadUnwritten,
         Mutant::LoseCarry,
+        Mutant::FlushCoversLater,
         Mutant::UnflushedJournal,
         Mutant::IgnoreFlushError,
         Mutant::AnswerGroupsEarly,

@@ -119,6 +119,8 @@ pub struct BrokerConf {
     pub durability: Durability,
     /// `flush.scope`.
     pub flush_scope: FlushScopeChoice,
+    /// `flush.overlap.bytes`.
+    pub flush_overlap_bytes: usize,
     /// `spin.us`.
     pub spin: Duration,
     /// `drain.timeout.ms`.
@@ -171,6 +173,7 @@ impl BrokerConf {
                 "file" => FlushScopeChoice::File,
                 _ => FlushScopeChoice::Auto,
             },
+            flush_overlap_bytes: size("flush.overlap.bytes"),
             spin: Duration::from_micros(int("spin.us").unsigned_abs()),
             drain_timeout: ms("drain.timeout.ms"),
             net: NetSettings {

@@ -104,10 +104,8 @@ struct Inner<B: Broker> {
     /// Messages that the mesh had no room for, in order, by receiver.
     overflow: RefCell<BTreeMap<ShardId, VecDeque<Message>>>,
     flush_due: Notify,
-    /// A flush is under way.
-    flushing: Cell<bool>,
-    /// Flushes that have ended.
-    flushes: Cell<u64>,
+    /// Groups of appends on their way to the device.
+    commits: flush::Commits<B>,
     prepare_done: Notify,
     prepare_due: Notify,
     retention_due: Notify,

@@ -77,6 +77,7 @@ pub fn run(seed: u64) -> Outcome {
     let mut set = |key: &str, value: u64| {
         layers.set(key, &value.to_string(), Source::Flag("the run".to_owned()));
     };
+    set("flush.overlap.bytes", [0, 1 << 10, 1 << 18][usize::try_from(exec.below(3)).expect("below 3")]);
     set("memory.bytes", 64 << 10 << exec.below(8));
     // Short enough that members time out while others work.
     set("group.min.session.timeout.ms", 1);
