@@ -5,6 +5,7 @@ use crate::load::engine::{Engine, Keep, PhaseRun, Target};
 use crate::load::gate::{Gate, junit};
 use crate::load::job::{Check, Job, Load, Phase, Until, Warmup};
 use crate::load::measure::Measures;
+use crate::load::observe::try_stages;
 use crate::load::report::{
     Cluster, Exit, Outcome, PhaseInput, PhaseOutcome, Verification, page, summary, utc,
 };
@@ -52,6 +53,10 @@ pub(super) fn run_quietly(job: &Job, line: &[String], stop: &Stop) -> Result<Ran
     let mut phases = job.phases.clone();
     phases.iter_mut().for_each(|phase| phase.load.stop = stop.clone());
     let first = widest(&phases);
+    let untold: Vec<String> = first.metrics.iter().filter_map(|place| try_stages(place).err()).collect();
+    if !untold.is_empty() {
+        return Err(Failure::run(&untold.join("\n")));
+    }
     let mut outcome = Outcome::new(&job.name, &job.about, line);
     let start_ms = wall_ms();
     outcome.started = utc(start_ms);

@@ -2,6 +2,7 @@
 
 use super::latency::Latency;
 use super::outcome::{Moment, Outcome, PhaseOutcome};
+use super::stages::stages_section;
 use super::summary::{phase_text, summary};
 use super::svg::{Axis, Chart, Line};
 use super::units::{bytes, count, ms};
@@ -93,6 +94,7 @@ fn phase_section(html: &mut String, phase: &PhaseOutcome) {
             let _ = write!(html, "<h3>Flushes of the disk</h3>{}", over_time.flushes());
         }
     }
+    html.push_str(&stages_section(phase));
 }
 
 /// Curves over 1 / (1 - quantile), both axes by orders of magnitude.

@@ -59,6 +59,7 @@ pub fn phase_text(phase: &PhaseOutcome) -> String {
             bytes(broker.disk_bytes as f64)
         );
     }
+    stage_lines(&mut text, phase);
     failure_lines(&mut text, phase);
     if let Some(why) = &phase.saturated {
         let _ = writeln!(text, "  VOID           generator saturated: {why}");
@@ -119,6 +120,21 @@ fn latency_lines(text: &mut String, phase: &PhaseOutcome) {
         let values = [latency.p50_ns, latency.p99_ns, latency.p999_ns, latency.p9999_ns, latency.max_ns];
         let cells: Vec<String> = values.iter().map(|value| format!("{:>11}", ms(*value as f64))).collect();
         let _ = writeln!(text, "  {about:<width$} {}", cells.join(" "));
+    }
+}
+
+/// Where a broker's own time goes, on average, for each kind of request.
+fn stage_lines(text: &mut String, phase: &PhaseOutcome) {
+    for whole in phase.stages.iter().filter(|stage| stage.stage == "total") {
+        let mean = |sum_ns: u64| ms(sum_ns as f64 / whole.count.max(1) as f64);
+        let parts: Vec<String> = phase
+            .stages
+            .iter()
+            .filter(|part| part.api == whole.api && part.stage != "total")
+            .map(|part| format!("{} {}", part.stage, mean(part.sum_ns)))
+            .collect();
+        let label = format!("in the broker, {}", whole.api);
+        let _ = writeln!(text, "  {label:<22} {} on average: {}", mean(whole.sum_ns), parts.join(", "));
     }
 }
 

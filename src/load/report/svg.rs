@@ -117,6 +117,25 @@ impl Chart<'_> {
         svg + "</svg>"
     }
 
+    /// The chart with areas that stand on each other: each line's values are added to those of the lines before it.
+    pub(super) fn areas(&self, lines: &[Line]) -> String {
+        let mut svg = self.open();
+        let mut floor: Vec<(f64, f64)> = lines
+            .first()
+            .map(|line| line.points.iter().map(|(x, _)| (*x, 0.0)).collect())
+            .unwrap_or_default();
+        for (nth, line) in lines.iter().enumerate() {
+            let top: Vec<(f64, f64)> =
+                floor.iter().zip(&line.points).map(|((x, low), (_, more))| (*x, low + more)).collect();
+            let corners = top.iter().chain(floor.iter().rev());
+            let path: Vec<String> =
+                corners.map(|(x, y)| format!("{:.1} {:.1}", self.x(*x), self.y(*y))).collect();
+            let _ = write!(svg, "<path class=\"area a{nth}\" d=\"M{}Z\"/>", path.join("L"));
+            floor = top;
+        }
+        svg + "</svg>"
+    }
+
     /// The chart with rectangles (x from, x to, y from, y to) of a strength between 0 and 1.
     pub(super) fn heat(&self, cells: &[([f64; 4], f64)]) -> String {
         let mut svg = self.open();
@@ -210,6 +229,12 @@ mod tests {
         let svg = chart.lines(&[line("a<b"), line("c")]);
         assert!(svg.contains("d=\"M78.0 260.0L884.0 12.0\"") && svg.contains("a&lt;b"), "{svg}");
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>") && svg.contains("class=\"shade\""));
+        let stacked =
+            chart.areas(&[line("a"), Line { name: "b".to_owned(), points: vec![(0.0, 1.0), (10.0, 0.0)] }]);
+        assert!(
+            stacked.contains("class=\"area a1\" d=\"M78.0 212.8L884.0 12.0L884.0 12.0L78.0 260.0Z\""),
+            "{stacked}"
+        );
         assert_eq!(chart.heat(&[([0.0, 1.0, 0.0, 1.0], 0.5)]).matches("class=\"heat\"").count(), 1);
     }
 }
