@@ -355,7 +355,19 @@ fn help_suffices_and_mistakes_are_explained() {
 #[test]
 fn members_of_groups_come_and_go() {
     let broker = Broker::start("groups");
-    let run = ["churn", "--connections", "5", "--groups", "2", "--members", "3", "--duration", "6s"];
+    let run = [
+        "churn",
+        "--connections",
+        "5",
+        "--groups",
+        "2",
+        "--members",
+        "3",
+        "--duration",
+        "6s",
+        "--warmup",
+        "2s",
+    ];
     let outcome = broker.outcome("groups", &run);
     let phase = outcome.judged().next().expect("one phase");
     // Each of six members joins once; whoever leaves and comes back makes the two others join again.

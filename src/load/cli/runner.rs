@@ -126,9 +126,9 @@ fn about(load: &Load, target: &Target) -> String {
         many => format!(", {} topics", many.len()),
     };
     let who = if load.churn {
-        format!("{} connections/s, {} groups", load.connections, load.groups)
+        format!("{} connections/s, {}", load.connections, number(load.groups, "group"))
     } else {
-        format!("{} producers, {} consumers", load.producers, load.consumers)
+        format!("{}, {}", number(load.producers, "producer"), number(load.consumers, "consumer"))
     };
     let measured = if load.duration < Duration::from_hours(24) {
         format!("{} s measured", load.duration.as_secs_f64())
@@ -136,10 +136,16 @@ fn about(load: &Load, target: &Target) -> String {
         "until its bound".to_owned()
     };
     format!(
-        "{who}{topics}, {} partitions, {measured}; broker {}",
-        target.parts.len(),
+        "{who}{topics}, {}, {measured}; broker {}",
+        number(u32::try_from(target.parts.len()).unwrap_or(u32::MAX), "partition"),
         load.bootstrap.join(",")
     )
+}
+
+/// "1 group", "2 groups".
+fn number(count: u32, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 /// Reads everything back that was acknowledged.

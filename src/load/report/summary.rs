@@ -4,13 +4,40 @@ use super::outcome::{Outcome, PhaseOutcome, Verification};
 use super::units::{bytes, count, ms};
 use std::fmt::Write as _;
 
-/// Names of the histograms with what they are, in the order in which they are shown.
-const ROWS: [(&str, &str); 4] = [
+/// Names of the histograms, in the order in which they are shown, with what they are where records are sent.
+const SENT: [(&str, &str); 4] = [
     ("service", "service (send to ack, as closed-loop tools tell it)"),
     ("ack", "ack (from the intended send time, corrected)"),
     ("e2e", "e2e (from the intended send time to receipt, corrected)"),
     ("lag", "lag (the generator's own lateness)"),
 ];
+
+/// What they are where records are only read.
+const READ: [(&str, &str); 1] = [("service", "fetch (from asking to its answer, wait included)")];
+
+/// What they are where connections and group members come and go.
+const CHURNED: [(&str, &str); 4] = [
+    ("service", "visit (from connecting to the last answer)"),
+    ("ack", "visit, from when it was due, corrected"),
+    ("e2e", "join (a member, from asking to its assignment)"),
+    ("lag", "lag (the generator's own lateness)"),
+];
+
+/// Whether connections or group members came and went, rather than records.
+pub(super) fn is_churn(phase: &PhaseOutcome) -> bool {
+    phase.churned > 0 || phase.rejoined > 0
+}
+
+/// The histograms of a phase with what they are.
+fn rows(phase: &PhaseOutcome) -> &'static [(&'static str, &'static str)] {
+    if is_churn(phase) {
+        &CHURNED
+    } else if phase.sent.records == 0 && phase.received.records > 0 {
+        &READ
+    } else {
+        &SENT
+    }
+}
 
 /// What a whole run came to.
 #[must_use]
@@ -68,15 +95,12 @@ pub fn phase_text(phase: &PhaseOutcome) -> String {
 }
 
 fn flow_lines(text: &mut String, phase: &PhaseOutcome) {
-    if phase.churned > 0 || phase.rejoined > 0 {
+    if is_churn(phase) {
         let _ =
             writeln!(text, "  connections    {} came and went, {:.0}/s", count(phase.churned), phase.rate);
         if phase.rejoined > 0 {
-            let _ = writeln!(
-                text,
-                "  groups         {} times a member joined (time to its assignment: e2e)",
-                phase.rejoined
-            );
+            let _ =
+                writeln!(text, "  groups         {} times a member joined or joined again", phase.rejoined);
         }
     }
     if phase.sent.records > 0 {
@@ -106,7 +130,7 @@ fn flow_lines(text: &mut String, phase: &PhaseOutcome) {
 
 fn latency_lines(text: &mut String, phase: &PhaseOutcome) {
     let shown: Vec<_> =
-        ROWS.iter().filter_map(|(name, about)| Some((*about, phase.latencies.get(*name)?))).collect();
+        rows(phase).iter().filter_map(|(name, about)| Some((*about, phase.latencies.get(*name)?))).collect();
     if shown.is_empty() {
         return;
     }
