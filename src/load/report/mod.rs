@@ -6,10 +6,12 @@
 //! | `latency` | a histogram's values and its percentile curve |
 //! | `summary` | the text at the end of a run |
 //! | `page` | the HTML page |
+//! | `cards` | the few figures at its top |
 //! | `svg` | its pictures |
 //! | `stages` | where a broker's own time goes, on that page |
 //! | `units` | numbers as people read them |
 
+mod cards;
 mod latency;
 mod outcome;
 mod page;

@@ -1,5 +1,6 @@
 //! A run as a page of its own: no scripts, nothing fetched from elsewhere.
 
+use super::cards::{cards, verdict};
 use super::latency::Latency;
 use super::outcome::{Moment, Outcome, PhaseOutcome};
 use super::stages::stages_section;
@@ -25,6 +26,7 @@ pub fn page(outcome: &Outcome) -> String {
         outcome.seed,
         escape(&outcome.about)
     );
+    html.push_str(&verdict(outcome));
     for phase in &outcome.phases {
         if phase.name != title(outcome) {
             let _ = write!(html, "<h2>{}</h2>", escape(&phase.name));
@@ -72,7 +74,7 @@ fn phase_section(html: &mut String, phase: &PhaseOutcome) {
     if let Some(why) = &phase.saturated {
         let _ = write!(html, "<p class=\"void\"><b>Void: generator saturated.</b> {}</p>", escape(why));
     }
-    let _ = write!(html, "<pre>{}</pre>", escape(phase_text(phase).trim()));
+    let _ = write!(html, "{}<pre>{}</pre>", cards(phase), escape(phase_text(phase).trim()));
     let short = short_names(phase);
     let labels = [
         short[0].to_owned(),

@@ -147,6 +147,9 @@ fn latency_lines(text: &mut String, phase: &PhaseOutcome) {
     }
 }
 
+/// A stage with less of a request's time than one part in so many isn't worth a place in a line.
+const WORTH_TELLING: u64 = 50;
+
 /// Where a broker's own time goes, on average, for each kind of request.
 fn stage_lines(text: &mut String, phase: &PhaseOutcome) {
     for whole in phase.stages.iter().filter(|stage| stage.stage == "total") {
@@ -155,6 +158,7 @@ fn stage_lines(text: &mut String, phase: &PhaseOutcome) {
             .stages
             .iter()
             .filter(|part| part.api == whole.api && part.stage != "total")
+            .filter(|part| part.sum_ns.saturating_mul(WORTH_TELLING) >= whole.sum_ns)
             .map(|part| format!("{} {}", part.stage, mean(part.sum_ns)))
             .collect();
         let label = format!("in the broker, {}", whole.api);

@@ -15,7 +15,7 @@ pub fn ms(ns: f64) -> String {
 
 /// A mark of an axis: steps are 1, 2 or 5 of some decimal place, which sums of fractions miss by a little.
 #[must_use]
-pub fn decimal(value: f64) -> String {
+pub(super) fn decimal(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
