@@ -25,7 +25,7 @@ def cell(figure):
 
 def header(options, started, machine, peers):
     if options.profiles:
-        title, mode = "The profiles beside balanced", "profiles"
+        title, mode = "The profiles beside balanced", "one broker for each profile"
     else:
         title = "Ringlog beside " + " and ".join(peer.title for peer in peers[1:])
         mode = "equal durability: all flush before they acknowledge" if options.equal else "defaults against defaults"
@@ -37,9 +37,10 @@ def header(options, started, machine, peers):
              "Medians; in brackets the smallest and the largest. Latencies of open loops are from the intended send "
              "time.", "", "Made by `" + machine["command"] + "`.", ""]
     lines += [f"- **{peer.side}**: {machine['versions'][peer.side]}; {peer.told()}." for peer in peers]
-    lines += ["", "Each broker was loaded with 1 KiB records in 16 KiB batches (NATS: single messages), until two "
-              "rounds of 5 s in a row were no more than 5 % above the best before, and then with single records over "
-              "200 connections and end to end. MB/s of the rounds:", ""]
+    single = " (NATS: single messages)" if any(peer.side == "nats" for peer in peers) else ""
+    lines += ["", f"Each broker was loaded with 1 KiB records in 16 KiB batches{single}, until two rounds of 5 s in a row "
+              f"were no more than 5 % above the best before, for {options.warm_rounds} rounds at most; then with single "
+              "records over 200 connections, and end to end. MB/s of the rounds:", ""]
     lines += [f"- {side}: {', '.join(shown(rate * 1024 / 1e6) for rate in rates)}"
               for side, rates in machine["warm_up"].items()]
     return lines, mode
