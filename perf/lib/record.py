@@ -46,11 +46,24 @@ def header(options, started, machine, peers):
     return lines, mode
 
 
-def limits(machine):
+def limits(machine, rows):
     lines = ["", "## What the machine does by itself", "", "| limit | |", "|---|---|"]
     for name, value in sorted(machine["limits"].items()):
         text = f"p50 {shown(value['p50'])}, p99 {shown(value['p99'])}" if isinstance(value, dict) else shown(value)
         lines.append(f"| {name.replace('_', ' ')} | {text} |")
+    return lines + least(machine["limits"], rows)
+
+
+def least(found, rows):
+    """One durable record can't be faster than a write, a flush and a round trip: how near the brokers come."""
+    floor = {name: found["write_flush_4k_us"][name] + found["loopback_round_trip_us"][name] for name in ("p50", "p99")}
+    lines = [f"| write and flush 4k, and a round trip: one durable record at the least, us | p50 {shown(floor['p50'])}, "
+             f"p99 {shown(floor['p99'])} |"]
+    row = rows.get("unbatched-1", {})
+    for side in row.get("p50_us", {}):
+        if side != "ratios":
+            times = [row[f"{name}_us"][side]["median"] / floor[name] for name in ("p50", "p99")]
+            lines.append(f"| `unbatched-1` of {side}, times that | p50 {times[0]:.2f}, p99 {times[1]:.2f} |")
     return lines
 
 
@@ -65,7 +78,7 @@ def table(peers, pairs, rows, measured):
         for name, figure in row.items():
             if name == "void":
                 continue
-            ratios = [f"{figure['ratios'][pair]:.2f}" if pair in figure["ratios"] else "–" for pair in names]
+            ratios = [shown(figure["ratios"][pair]) if pair in figure["ratios"] else "–" for pair in names]
             lines.append(f"| {case.name} | {UNITS[name]} | {' | '.join(cell(figure.get(side)) for side in sides)} | "
                          f"{' | '.join(ratios)} |")
         if any(row["void"].values()):
@@ -125,7 +138,7 @@ def draw(out, peers, pairs, rows, measured):
 
 def write(out, options, started, machine, peers, pairs, rows, measured):
     lines, mode = header(options, started, machine, peers)
-    lines += table(peers, pairs, rows, measured) + limits(machine) + draw(out, peers, pairs, rows, measured)
+    lines += table(peers, pairs, rows, measured) + limits(machine, rows) + draw(out, peers, pairs, rows, measured)
     lines += told(peers, measured)
     (out / "README.md").write_text("\n".join(lines).rstrip() + "\n")
     (out / "ratios.json").write_text(json.dumps({"machine": machine, "mode": mode, "cases": rows}, indent=1) + "\n")
