@@ -38,9 +38,9 @@ def header(options, started, machine, peers):
              "time.", "", "Made by `" + machine["command"] + "`.", ""]
     lines += [f"- **{peer.side}**: {machine['versions'][peer.side]}; {peer.told()}." for peer in peers]
     single = " (NATS: single messages)" if any(peer.side == "nats" for peer in peers) else ""
-    lines += ["", f"Each broker was loaded with 1 KiB records in 16 KiB batches{single}, until two rounds of 5 s in a row "
-              f"were no more than 5 % above the best before, for {options.warm_rounds} rounds at most; then with single "
-              "records over 200 connections, and end to end. MB/s of the rounds:", ""]
+    lines += ["", f"Each broker was loaded with 1 KiB records in 16 KiB batches{single}, until two rounds of 5 s in a "
+              f"row were no more than 5 % above the best before, for {options.warm_rounds} rounds at most; then with "
+              "single records over 200 connections, and end to end. MB/s of the rounds:", ""]
     lines += [f"- {side}: {', '.join(shown(rate * 1024 / 1e6) for rate in rates)}"
               for side, rates in machine["warm_up"].items()]
     return lines, mode
@@ -57,8 +57,8 @@ def limits(machine, rows):
 def least(found, rows):
     """One durable record can't be faster than a write, a flush and a round trip: how near the brokers come."""
     floor = {name: found["write_flush_4k_us"][name] + found["loopback_round_trip_us"][name] for name in ("p50", "p99")}
-    lines = [f"| write and flush 4k, and a round trip: one durable record at the least, us | p50 {shown(floor['p50'])}, "
-             f"p99 {shown(floor['p99'])} |"]
+    lines = ["| write and flush 4k, and a round trip: one durable record at the least, us | "
+             f"p50 {shown(floor['p50'])}, p99 {shown(floor['p99'])} |"]
     row = rows.get("unbatched-1", {})
     for side in row.get("p50_us", {}):
         if side != "ratios":

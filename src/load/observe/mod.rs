@@ -1,5 +1,5 @@
-//! What is seen of brokers, disks and the machine, from /proc and /sys, and of Ringlog from its own metrics. Reading stands
-//! apart from parsing.
+//! What is seen of brokers, disks and the machine, from /proc and /sys, and of Ringlog from its own metrics. Reading
+//! stands apart from parsing.
 
 mod machine;
 mod stages;

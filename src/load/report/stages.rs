@@ -66,18 +66,23 @@ fn whole(moment: &Moment, api: &str) -> Option<f64> {
     (whole.count > 0).then_some(whole.count as f64)
 }
 
+/// The table's head.
+const HEAD: &str = "<table class=\"numbers\"><tr><th>stage</th><th>requests timed</th><th>mean over all</th>\
+                    <th>p50</th><th>p99</th></tr>";
+
+/// What to know about it.
+const FOOT: &str = "</table><p class=\"soft\">By the broker's own clock, of one request in eight, over the measured \
+                    part; p50 and p99 are estimates from powers of two, over the requests that passed the stage. \
+                    What a request waits because its client asked it to isn't drawn.</p>";
+
 fn table(whole: &StageOutcome, parts: &[&StageOutcome], drawn: &[&str]) -> String {
-    let mut html = "<table class=\"numbers\"><tr><th>stage</th><th>requests timed</th><th>mean over all</th><th>p50</th>\
-                    <th>p99</th></tr>"
-        .to_owned();
+    let mut html = HEAD.to_owned();
     for part in parts.iter().copied().chain([whole]) {
         let colour = drawn.iter().position(|stage| *stage == part.stage);
-        let mark = colour.map_or_else(String::new, |nth| {
-            format!("<svg class=\"mark\" viewBox=\"0 0 10 10\"><path class=\"area a{nth}\" d=\"M0 0h10v10h-10Z\"/></svg> ")
-        });
         let _ = write!(
             html,
-            "<tr><td>{mark}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            colour.map_or_else(String::new, mark),
             escape(&part.stage),
             count(part.count),
             ms(part.sum_ns as f64 / whole.count.max(1) as f64),
@@ -85,9 +90,14 @@ fn table(whole: &StageOutcome, parts: &[&StageOutcome], drawn: &[&str]) -> Strin
             ms(part.p99_ns as f64)
         );
     }
-    html + "</table><p class=\"soft\">By the broker's own clock, of one request in eight, over the measured part; p50 and \
-            p99 are estimates from powers of two, over the requests that passed the stage. What a request waits because \
-            its client asked it to isn't drawn.</p>"
+    html + FOOT
+}
+
+/// A square in an area's colour.
+fn mark(nth: usize) -> String {
+    format!(
+        "<svg class=\"mark\" viewBox=\"0 0 10 10\"><path class=\"area a{nth}\" d=\"M0 0h10v10h-10Z\"/></svg> "
+    )
 }
 
 #[cfg(test)]
