@@ -36,6 +36,8 @@ pub enum Mutant {
     ReadGroupsInPart,
     /// Let members of an old generation commit and take shares.
     StaleGeneration,
+    /// Let members of consumer groups take partitions that others haven't given up.
+    TakeUnreleased,
 }
 
 impl Mutant {
@@ -57,6 +59,7 @@ impl Mutant {
         Mutant::AnswerGroupsEarly,
         Mutant::ReadGroupsInPart,
         Mutant::StaleGeneration,
+        Mutant::TakeUnreleased,
     ];
 }
 

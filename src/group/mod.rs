@@ -8,9 +8,11 @@
 //! a committed offset or a share, survives a crash, and nothing that a crash may undo is ever seen.
 
 pub mod call;
+pub mod chronicle;
 mod classic;
 mod consumer;
 mod coordinator;
+mod migration;
 mod offsets;
 mod partition;
 mod record;
@@ -21,4 +23,4 @@ pub use consumer::Topics;
 pub use coordinator::{Coordinator, Effects, Event};
 pub use partition::{OFFSETS_TOPIC, partition_of};
 pub use record::GroupRecord;
-pub use settings::{Now, Settings};
+pub use settings::{Migration, Now, Settings};
