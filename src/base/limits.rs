@@ -112,6 +112,12 @@ pub const CAUSES_KEPT_MAX: usize = 8;
 /// Partitions moved by one rebalance that are told one by one.
 pub const MOVES_KEPT_MAX: usize = 32;
 
+/// Samples of where a partition's end was when: 1 KiB.
+pub const COURSE_SAMPLES_MAX: usize = 64;
+
+/// Partitions of groups whose lag is among the metrics.
+pub const LAG_SERIES_MAX: usize = 10_000;
+
 /// Groups of one coordinator whose rebalances are remembered.
 pub const CHRONICLES_MAX: usize = 4096;
 

@@ -38,6 +38,10 @@ pub enum Mutant {
     StaleGeneration,
     /// Let members of consumer groups take partitions that others haven't given up.
     TakeUnreleased,
+    /// Let members of consumer groups commit what they have given up.
+    LateCommits,
+    /// Forget what members have when their group becomes a consumer group.
+    ForgetSharesAtUpgrade,
 }
 
 impl Mutant {
@@ -60,6 +64,8 @@ impl Mutant {
         Mutant::ReadGroupsInPart,
         Mutant::StaleGeneration,
         Mutant::TakeUnreleased,
+        Mutant::LateCommits,
+        Mutant::ForgetSharesAtUpgrade,
     ];
 }
 

@@ -1,5 +1,6 @@
-//! What a coordinator remembers of its groups' rebalances, for whoever asks why consumption stopped: who caused each, why,
-//! what moved, and for how long partitions had no reader. It is told by the groups as they go and kept in memory only.
+//! What a coordinator remembers of its groups' rebalances, for whoever asks why consumption stopped: who caused each,
+//! why, what moved, and for how long partitions had no reader. It is told by the groups as they go and kept in memory
+//! only.
 
 use super::settings::Now;
 use crate::base::limits::{CAUSES_KEPT_MAX, CHRONICLES_MAX, MOVES_KEPT_MAX, REBALANCES_KEPT_MAX};
@@ -11,8 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 pub enum Why {
     /// A member came.
     Joined,
-    /// A member that the group had joined again: its subscription is another, it leads and asks for a new round, or it is
-    /// a static member that was away.
+    /// A member that the group had joined again: its subscription is another, it leads and asks for a new round, or it
+    /// is a static member that was away.
     Rejoined,
     /// A member reads other topics than before.
     Subscribed,
@@ -138,9 +139,9 @@ pub(super) struct Stand {
 }
 
 impl Chronicle {
-    /// A group that was read from the log.
-    pub(super) fn of(owners: Option<Owners>) -> Self {
-        Chronicle { owners: owners.unwrap_or_default(), ..Chronicle::default() }
+    /// Of a group whose partitions have these readers.
+    fn of(owners: Owners) -> Self {
+        Chronicle { owners, ..Chronicle::default() }
     }
 
     /// Whether a rebalance is under way.
@@ -244,6 +245,16 @@ impl Chronicles {
         self.0.get(group)
     }
 
+    /// Begins with a group that was read from the log. One without readers, and one that finds no room, begins with its
+    /// next rebalance.
+    pub(super) fn begin(&mut self, group: &Str, owners: Option<Owners>) {
+        if let Some(owners) = owners.filter(|owners| !owners.is_empty())
+            && self.0.len() < CHRONICLES_MAX
+        {
+            self.0.insert(group.clone(), Chronicle::of(owners));
+        }
+    }
+
     pub(super) fn put(&mut self, group: &Str, chronicle: Chronicle) {
         self.0.insert(group.clone(), chronicle);
         if self.0.len() > CHRONICLES_MAX {
@@ -274,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_rebalance_is_told_with_its_cause_its_moves_and_its_pause() {
-        let mut chronicle = Chronicle::of(owners(&[(0, "a"), (1, "a")]));
+        let mut chronicle = Chronicle::of(owners(&[(0, "a"), (1, "a")]).expect("two"));
         let joined = Cause { member: "b".into(), ..Cause::of(Why::Joined) };
         let stand = |is_settled, owners| Stand { epoch: 7, is_settled, owners };
         chronicle.take(vec![joined.clone()], stand(false, owners(&[(0, "a"), (1, "a")])), at(100));

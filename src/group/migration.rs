@@ -1,7 +1,6 @@
 //! What members of the classic protocol are while their group changes its protocol (KIP-848): the coordinator, which
 //! otherwise hands their bytes on unread, reads what they say and writes what they get.
 
-use crate::base::TopicId;
 use crate::wire::generated::consumer_protocol_assignment::TopicPartition;
 use crate::wire::generated::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use crate::wire::{Decode, Encode, Reader, Str, Writer};
@@ -87,11 +86,6 @@ pub(super) fn assignment_bytes(named: &Named, subscription: &Bytes) -> Bytes {
     writer.i16(version);
     message.encode(&mut writer, version).expect("every version has every field that is set");
     writer.into_pieces().concat().into()
-}
-
-/// The names of topics by their ids.
-pub(super) fn names(topics: &super::Topics) -> BTreeMap<TopicId, &Str> {
-    topics.iter().map(|(name, (id, _))| (*id, name)).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod chronicle;
 mod classic;
 mod consumer;
 mod coordinator;
+pub mod lag;
 mod migration;
 mod offsets;
 mod partition;
@@ -20,7 +21,7 @@ mod settings;
 mod timers;
 
 pub use consumer::Topics;
-pub use coordinator::{Coordinator, Effects, Event};
+pub use coordinator::{CommitTold, Coordinator, Effects, Event};
 pub use partition::{OFFSETS_TOPIC, partition_of};
 pub use record::GroupRecord;
 pub use settings::{Migration, Now, Settings};

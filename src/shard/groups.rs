@@ -39,7 +39,7 @@ pub(super) enum Hosted {
 /// The coordinators of this shard.
 #[derive(Default)]
 pub(super) struct Groups {
-    hosted: BTreeMap<TopicPartition, Hosted>,
+    pub(super) hosted: BTreeMap<TopicPartition, Hosted>,
     /// Calls that came before their partitions.
     early: Vec<Calls<GroupCall>>,
     effects: Effects,

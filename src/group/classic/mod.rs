@@ -164,8 +164,8 @@ impl ClassicGroup {
         turn.out.causes.extend(self.members.get(member).map(|member| member.cause(why)));
     }
 
-    /// Who reads what, as far as that can be known: a group of consumers whose members stop until they are together again
-    /// reads nothing meanwhile, one that rebalances cooperatively goes on.
+    /// Who reads what, as far as that can be known: a group of consumers whose members stop until they are together
+    /// again reads nothing meanwhile, one that rebalances cooperatively goes on.
     pub(super) fn owners(&self) -> Option<Owners> {
         if !self.uses_consumer_protocol() {
             return None;

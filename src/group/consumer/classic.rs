@@ -1,5 +1,5 @@
-//! Members of the classic protocol in a consumer group (row 116): they learn from a heartbeat that there is something to
-//! do, rejoin with what they own, and fetch their share. The coordinator shares out; nobody leads.
+//! Members of the classic protocol in a consumer group (row 116): they learn from a heartbeat that there is something
+//! to do, rejoin with what they own, and fetch their share. The coordinator shares out; nobody leads.
 
 use super::{ConsumerGroup, Held, Member, Share, State, Topics};
 use crate::base::ErrorCode;
@@ -242,9 +242,8 @@ impl Member {
 
 /// A share in the words of the classic protocol; topics that are gone have none.
 fn named(held: &Held, topics: &Topics) -> Named {
-    let names = migration::names(topics);
     let own =
-        held.iter().filter_map(|(id, own)| Some(((*names.get(id)?).clone(), own.keys().copied().collect())));
+        held.iter().filter_map(|(id, own)| Some((topics.name(*id)?.clone(), own.keys().copied().collect())));
     own.collect()
 }
 

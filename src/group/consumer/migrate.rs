@@ -2,6 +2,7 @@
 
 use super::classic::identified;
 use super::{ConsumerGroup, Held, Member, Share, Topics};
+use crate::base::mutant::{Mutant, planted};
 use crate::group::coordinator::Turn;
 use crate::group::migration::{self, ClassicSide, Migrant, Named};
 use crate::group::record::GroupRecord;
@@ -9,8 +10,8 @@ use crate::wire::Str;
 use std::collections::BTreeSet;
 
 impl ConsumerGroup {
-    /// A group of the members of a classic one: each has what it had, in the epoch that the generation becomes. `None` if
-    /// one of them says what no consumer says.
+    /// A group of the members of a classic one: each has what it had, in the epoch that the generation becomes. `None`
+    /// if one of them says what no consumer says.
     pub(in crate::group) fn upgraded(
         id: Str,
         generation: i32,
@@ -24,6 +25,9 @@ impl ConsumerGroup {
         for migrant in migrants {
             let subscription = migration::subscription(&migrant.side.protocols.first()?.1)?;
             let mut share = identified(&migrant.owned, topics);
+            if planted(Mutant::ForgetSharesAtUpgrade) {
+                share.clear();
+            }
             for (topic, own) in &mut share {
                 own.retain(|partition| taken.insert((*topic, *partition)));
             }
@@ -76,9 +80,8 @@ impl ConsumerGroup {
 
     /// The members with what each shall have.
     pub(in crate::group) fn migrants(&self, topics: &Topics) -> Vec<Migrant> {
-        let names = migration::names(topics);
         let named = |share: &Share| -> Named {
-            share.iter().filter_map(|(id, own)| Some(((*names.get(id)?).clone(), own.clone()))).collect()
+            share.iter().filter_map(|(id, own)| Some((topics.name(*id)?.clone(), own.clone()))).collect()
         };
         let migrant = |member: &Member| Migrant {
             id: member.id.clone(),

@@ -33,8 +33,38 @@ pub(super) type Share = BTreeMap<TopicId, BTreeSet<i32>>;
 /// Partitions that a member has, each with the epoch in which it got it.
 pub(super) type Held = BTreeMap<TopicId, BTreeMap<i32, i32>>;
 
-/// The topics of the cluster, as far as sharing out needs them: id and number of partitions by name.
-pub type Topics = Arc<BTreeMap<Str, (TopicId, i32)>>;
+/// The topics of the cluster, as far as groups need them: id and number of partitions by name, and names by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicTable {
+    by_name: BTreeMap<Str, (TopicId, i32)>,
+    names: BTreeMap<TopicId, Str>,
+}
+
+/// One table for all groups of a shard.
+pub type Topics = Arc<TopicTable>;
+
+impl std::ops::Deref for TopicTable {
+    type Target = BTreeMap<Str, (TopicId, i32)>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_name
+    }
+}
+
+impl FromIterator<(Str, (TopicId, i32))> for TopicTable {
+    fn from_iter<T: IntoIterator<Item = (Str, (TopicId, i32))>>(topics: T) -> Self {
+        let by_name: BTreeMap<Str, (TopicId, i32)> = topics.into_iter().collect();
+        let names = by_name.iter().map(|(name, (id, _))| (*id, name.clone())).collect();
+        TopicTable { by_name, names }
+    }
+}
+
+impl TopicTable {
+    /// A topic's name.
+    pub(super) fn name(&self, id: TopicId) -> Option<&Str> {
+        self.names.get(&id)
+    }
+}
 
 /// Why a request is refused: the code, and what to tell a person.
 pub(super) type Refusal = (ErrorCode, &'static str);

@@ -16,8 +16,8 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Kafka's own topics begin so; a regular expression never means them.
 const INTERNAL: &str = "__";
 
-/// The cluster's topics as a group last looked at them. It is found out anew after a restart, so it is no part of what a
-/// group is.
+/// The cluster's topics as a group last looked at them. It is found out anew after a restart, so it is no part of what
+/// a group is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(Option<Topics>);
 

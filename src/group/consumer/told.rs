@@ -2,7 +2,6 @@
 
 use super::{ConsumerGroup, Member, Share, Topics};
 use crate::base::TopicId;
-use crate::group::migration;
 use crate::wire::Str;
 use crate::wire::generated::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member as DescribedMember, TopicPartitions,
@@ -15,10 +14,9 @@ const CONSUMER_MEMBER: i8 = 1;
 impl ConsumerGroup {
     /// What ConsumerGroupDescribe tells.
     pub(in crate::group) fn describe(&self, topics: &Topics) -> DescribedGroup {
-        let names = migration::names(topics);
         // A topic that is gone has no name to tell.
         let own = |id: &TopicId, partitions: Vec<i32>| {
-            let topic_name = (*names.get(id)?).clone();
+            let topic_name = topics.name(*id)?.clone();
             Some(TopicPartitions { topic_id: *id, topic_name, partitions })
         };
         let assigned = |member: &Member| {

@@ -114,6 +114,8 @@ impl Coordinator {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         let kept = request.retention_time_ms;
+        let before = self.offsets.get(&request.group_id, &topic.name, partition.partition_index);
+        let pace = before.map(|before| before.pace).unwrap_or_default();
         let committed = Committed {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
@@ -121,6 +123,7 @@ impl Coordinator {
             commit_ms: now.wall_ms,
             expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
             topic_id: self.topic_id(topic),
+            pace: pace.with(now.mono_ms, partition.committed_offset),
         };
         let index = partition.partition_index;
         let record = record::offset(&request.group_id, &topic.name, index, &(&committed).into());

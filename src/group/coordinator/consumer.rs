@@ -6,7 +6,6 @@ use crate::base::ErrorCode;
 use crate::group::call::{Asker, Client, GroupReply};
 use crate::group::chronicle::{Owners, Stand};
 use crate::group::consumer::{Beat, ConsumerGroup, Refusal};
-use crate::group::migration;
 use crate::group::settings::Now;
 use crate::wire::Str;
 use crate::wire::generated::consumer_group_describe_response::DescribedGroup;
@@ -146,9 +145,8 @@ impl Coordinator {
 
     /// Who reads what, by the topics' names; topics that are gone have none.
     pub(super) fn named_owners(&self, group: &ConsumerGroup) -> Owners {
-        let names = migration::names(&self.topics);
         let owners = group.owners().into_iter().filter_map(|((topic, partition), member)| {
-            Some((((*names.get(&topic)?).clone(), partition), member))
+            Some(((self.topics.name(topic)?.clone(), partition), member))
         });
         owners.collect()
     }

@@ -7,11 +7,12 @@ mod fetch;
 mod member;
 mod migrate;
 mod retention;
+mod told;
 #[cfg(test)]
 mod tests;
 
 use super::call::{Asker, GroupOp, GroupReply};
-use super::chronicle::{Cause, Chronicle, Chronicles, Rebalance, Stand};
+use super::chronicle::{Cause, Chronicle, Chronicles, Stand};
 use super::classic::{ClassicGroup, Join};
 use super::consumer::{ConsumerGroup, Topics};
 use super::offsets::Offsets;
@@ -24,6 +25,7 @@ use crate::base::{ErrorCode, Offset};
 use crate::wire::{DecodeError, Str};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
+pub use told::CommitTold;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -189,13 +191,13 @@ impl Coordinator {
         let ids: Vec<Str> = self.groups.keys().cloned().collect();
         for id in ids {
             let owners = self.groups.get(&id).and_then(ClassicGroup::owners);
-            self.chronicles.put(&id, Chronicle::of(owners));
+            self.chronicles.begin(&id, owners);
             self.with_group(&id, now, |group, turn| group.begin(turn));
         }
         let ids: Vec<Str> = self.consumers.keys().cloned().collect();
         for id in ids {
             let owners = self.consumers.get(&id).map(|group| self.named_owners(group));
-            self.chronicles.put(&id, Chronicle::of(owners));
+            self.chronicles.begin(&id, owners);
             self.with_consumer(&id, now, |group, turn| {
                 group.recount();
                 group.begin(turn);
@@ -373,13 +375,6 @@ impl Coordinator {
         let mut chronicle = self.chronicles.remove(id).unwrap_or_default();
         chronicle.take(causes, stand, now);
         self.chronicles.put(id, chronicle);
-    }
-
-    /// A group's rebalances, as far as they are remembered; `None` if there is no such group.
-    #[must_use]
-    pub fn rebalances(&self, group: &str) -> Option<Vec<Rebalance>> {
-        let known = self.groups.contains_key(group) || self.consumers.contains_key(group);
-        known.then(|| self.chronicles.get(group).map(Chronicle::told).unwrap_or_default())
     }
 
     /// Whether there is room for what a request brings.
