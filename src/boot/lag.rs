@@ -121,7 +121,8 @@ pub(super) fn page(clerk: &mut Clerk, group: &str) -> Option<String> {
     for lag in &list {
         let Behind { end, waited_ms, is_at_least, rate } = lag.behind;
         let waited = format!("{}{}", if is_at_least { ">=" } else { "" }, tenths(waited_ms));
-        let drained = lag.drained_in().map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.1} s"));
+        let drained =
+            lag.drained_in().map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.1} s"));
         let _ = writeln!(
             out,
             "{:<width$} {:>9} {:>12} {end:>12} {:>10} {waited:>10} {:>10.1} {rate:>10.1} {drained:>10}  {}",
@@ -136,12 +137,10 @@ pub(super) fn page(clerk: &mut Clerk, group: &str) -> Option<String> {
     let records: Offset = list.iter().map(Lag::records).sum();
     let longest = list.iter().map(|lag| lag.behind.waited_ms).max().unwrap_or(0);
     let drained = list.iter().map(Lag::drained_in).try_fold(0.0f64, |most, one| Some(most.max(one?)));
-    let drained = drained.map_or_else(|| "never, at this pace".to_owned(), |seconds| format!("in {seconds:.1} s"));
-    let _ = writeln!(
-        out,
-        "\n{records} records behind, the oldest for {} s; drained {drained}",
-        tenths(longest)
-    );
+    let drained =
+        drained.map_or_else(|| "never, at this pace".to_owned(), |seconds| format!("in {seconds:.1} s"));
+    let _ =
+        writeln!(out, "\n{records} records behind, the oldest for {} s; drained {drained}", tenths(longest));
     Some(out)
 }
 

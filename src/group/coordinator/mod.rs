@@ -7,9 +7,9 @@ mod fetch;
 mod member;
 mod migrate;
 mod retention;
-mod told;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use super::call::{Asker, GroupOp, GroupReply};
 use super::chronicle::{Cause, Chronicle, Chronicles, Stand};
