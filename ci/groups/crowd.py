@@ -113,7 +113,11 @@ class Connection:
 
 
 class Refused(Exception):
-    pass
+    """An error of the broker's, which the watch has noted."""
+
+    def __init__(self, code, why):
+        super().__init__(f"error {code}: {why}")
+        self.code = code
 
 
 class Watch:
@@ -180,7 +184,7 @@ class ConsumerMember(Member):
         error, why = answer.take("h"), answer.compact()
         if error:
             self.watch.error(error)
-            raise Refused(f"heartbeat: error {error}: {why}")
+            raise Refused(error, why)
         answer.compact()
         self.epoch, self.pause = answer.take("i"), answer.take("i") / 1000
         if answer.take("b") < 0:
@@ -203,8 +207,13 @@ class ConsumerMember(Member):
 
     async def beat(self):
         dirty, self.dirty = self.dirty, False
-        await self.heartbeat(self.epoch, None, self.share if dirty else None)
-        self.settled = not self.dirty
+        try:
+            await self.heartbeat(self.epoch, None, self.share if dirty else None)
+            self.settled = not self.dirty
+        except Refused as refused:
+            self.settled, self.dirty = False, True
+            if refused.code not in NOT_YET:
+                await self.join()
 
     async def leave(self):
         await self.heartbeat(-1, None, None)
@@ -300,10 +309,14 @@ def cost(pid):
     return (int(words[11]) + int(words[12])) / ticks, pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-async def settle(groups, limit=600):
+async def settle(groups, tasks, limit=600):
     """Waits until every member of every group is settled in the newest epoch of its group."""
     began = time.monotonic()
     while time.monotonic() - began < limit:
+        for task in tasks:
+            if task.done():
+                # A member that left has nothing to say; one that failed has.
+                task.result()
         if all(is_settled(members) for members in groups):
             return time.monotonic() - began
         await asyncio.sleep(0.05)
@@ -332,7 +345,7 @@ async def crowd(asked):
         tasks += [asyncio.create_task(member.live()) for member in members]
         if len(groups) > 1:
             await asyncio.sleep(0.01)
-    joined = await settle(groups)
+    joined = await settle(groups, tasks)
     settled = cost(asked.pid)
     # What came with joining is over when each member has sent a few heartbeats.
     await asyncio.sleep(10)
@@ -353,7 +366,7 @@ async def crowd(asked):
         members[0].settled = False
         for member in members[1:]:
             member.settled = False
-    left = await settle(groups)
+    left = await settle(groups, tasks)
     for task in tasks:
         task.cancel()
     return {
