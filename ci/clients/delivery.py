@@ -1,5 +1,5 @@
-"""The programs of docs/examples against a broker: consumers and broker get kill -9 again and again, then what was worked on
-is counted. At least once leaves nothing out, at most once repeats nothing."""
+"""The programs of docs/examples against a broker: consumers and broker get kill -9 again and again, then what was
+worked on is counted. At least once leaves nothing out, at most once repeats nothing."""
 
 import argparse
 import collections

@@ -125,8 +125,8 @@ pub(super) struct Chronicle {
 struct Open {
     told: Rebalance,
     began_mono_ms: u64,
-    /// Partitions without a reader, and since when.
-    waiting: BTreeMap<Part, u64>,
+    /// Partitions that have lost their readers, and since when, until they have one again.
+    waiting: BTreeMap<Part, Option<u64>>,
 }
 
 /// Where a group is after a step.
@@ -223,16 +223,23 @@ impl Open {
     /// Notes which partitions have lost their readers and which have one again.
     fn watch(&mut self, before: &Owners, now_owned: &Owners, now_ms: u64) {
         for (partition, owner) in before {
-            if now_owned.get(partition) != Some(owner) && !self.waiting.contains_key(partition) {
-                self.told.stopped += 1;
-                self.waiting.insert(partition.clone(), now_ms);
+            let reader = now_owned.get(partition);
+            match self.waiting.get_mut(partition) {
+                None if reader != Some(owner) => {
+                    self.told.stopped += 1;
+                    self.waiting.insert(partition.clone(), Some(now_ms));
+                }
+                Some(since @ None) if reader.is_none() => *since = Some(now_ms),
+                _ => {}
             }
         }
-        let stopped_ms = &mut self.told.stopped_ms;
-        self.waiting.retain(|partition, since_ms| {
-            *stopped_ms = (*stopped_ms).max(now_ms - *since_ms);
-            !now_owned.contains_key(partition)
-        });
+        for (partition, since) in &mut self.waiting {
+            let Some(since_ms) = *since else { continue };
+            self.told.stopped_ms = self.told.stopped_ms.max(now_ms - since_ms);
+            if now_owned.contains_key(partition) {
+                *since = None;
+            }
+        }
     }
 }
 
@@ -292,11 +299,14 @@ mod tests {
         chronicle.take(Vec::new(), stand(false, owners(&[(0, "a")])), at(130));
         assert!(chronicle.is_open());
         assert_eq!(chronicle.told()[0].took_ms, None);
-        chronicle.take(Vec::new(), stand(true, owners(&[(0, "a"), (1, "b")])), at(180));
+        for ms in [180, 190] {
+            chronicle.take(Vec::new(), stand(false, owners(&[(0, "a"), (1, "b")])), at(ms));
+        }
+        chronicle.take(Vec::new(), stand(true, owners(&[(0, "a"), (1, "b")])), at(200));
         let told = chronicle.told();
         let moved = Move { partition: ("t".into(), 1), from: Some("a".into()), to: Some("b".into()) };
         assert_eq!(told.len(), 1);
-        assert_eq!((told[0].epoch, told[0].began_ms, told[0].took_ms), (7, 100, Some(80)));
+        assert_eq!((told[0].epoch, told[0].began_ms, told[0].took_ms), (7, 100, Some(100)));
         assert_eq!((&told[0].causes, &told[0].moves), (&vec![joined], &vec![moved]));
         assert_eq!((told[0].stopped, told[0].stopped_ms), (1, 50));
     }
