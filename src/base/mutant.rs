@@ -38,6 +38,12 @@ pub enum Mutant {
     ReadGroupsInPart,
     /// Let members of an old generation commit and take shares.
     StaleGeneration,
+    /// Let members of consumer groups take partitions that others haven't given up.
+    TakeUnreleased,
+    /// Let members of consumer groups commit what they have given up.
+    LateCommits,
+    /// Forget what members have when their group becomes a consumer group.
+    ForgetSharesAtUpgrade,
 }
 
 impl Mutant {
@@ -60,6 +66,9 @@ impl Mutant {
         Mutant::AnswerGroupsEarly,
         Mutant::ReadGroupsInPart,
         Mutant::StaleGeneration,
+        Mutant::TakeUnreleased,
+        Mutant::LateCommits,
+        Mutant::ForgetSharesAtUpgrade,
     ];
 }
 

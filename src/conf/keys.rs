@@ -76,6 +76,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "group.consumer.session.timeout.ms", kind: int(1, i32::MAX as i64), default: "45000", doc: "Session timeout of members of the consumer protocol (KIP-848)." },
     Key { name: "group.consumer.heartbeat.interval.ms", kind: int(1, i32::MAX as i64), default: "5000", doc: "How often members of the consumer protocol shall send heartbeats." },
     Key { name: "group.consumer.max.size", kind: int(1, i32::MAX as i64), default: "2147483647", doc: "Most members of one group of the consumer protocol; more than 10,000 never fit." },
+    Key { name: "group.consumer.migration.policy", kind: Kind::OneOf(&["disabled", "downgrade", "upgrade", "bidirectional"]), default: "bidirectional", doc: "Which way groups may change between the classic and the consumer protocol while they have members." },
     Key { name: "offset.metadata.max.bytes", kind: int(0, i32::MAX as i64), default: "4096", doc: "Longest text that may go with a committed offset, in characters." },
     Key { name: "offsets.retention.minutes", kind: int(1, i32::MAX as i64), default: "10080", doc: "How long committed offsets are kept after their group became empty; of a group that never had members, after the commit." },
     Key { name: "offsets.retention.check.interval.ms", kind: int(1, MS_MAX), default: "600000", doc: "How often offsets that have expired are looked for." },

@@ -1,5 +1,6 @@
 //! Committed offsets.
 
+use super::lag::Pace;
 use crate::base::{Offset, TopicId};
 use crate::wire::Str;
 use crate::wire::generated::OffsetCommitValue;
@@ -15,6 +16,7 @@ pub(super) struct Committed {
     /// When it expires, where the client said so.
     pub(super) expire_ms: Option<i64>,
     pub(super) topic_id: TopicId,
+    pub(super) pace: Pace,
 }
 
 impl From<&OffsetCommitValue> for Committed {
@@ -26,6 +28,7 @@ impl From<&OffsetCommitValue> for Committed {
             commit_ms: value.commit_timestamp,
             expire_ms: (value.expire_timestamp != -1).then_some(value.expire_timestamp),
             topic_id: value.topic_id,
+            pace: Pace::default(),
         }
     }
 }
@@ -64,6 +67,11 @@ impl Offsets {
 
     pub(super) fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
         self.groups.get(group)?.get(topic)?.get(&partition)
+    }
+
+    /// Groups that have any.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Str> {
+        self.groups.keys()
     }
 
     /// A group's offsets, by topic.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Timer {
     /// A member's session, or the wait for a new member's second JoinGroup: group, member.
     Session(Str, Str),
-    /// The time in which a member has to give up partitions: group, member.
-    Revocation(Str, Str),
+    /// The time in which a member of a consumer group has to give up partitions or to rejoin: group, member.
+    Step(Str, Str),
     /// The wait for members to rejoin.
     Join(Str),
     /// The wait for members to ask for their assignments.
@@ -40,6 +40,11 @@ impl Timers {
         }
     }
 
+    /// Whether a timer runs.
+    pub(super) fn runs(&self, timer: &Timer) -> bool {
+        self.at.contains_key(timer)
+    }
+
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<u64> {
         self.due.first().map(|(at_ms, _)| *at_ms)
@@ -67,6 +72,7 @@ mod tests {
         timers.set(join.clone(), 10);
         timers.set(join.clone(), 30);
         timers.set(sync.clone(), 20);
+        assert!(timers.runs(&sync) && !timers.runs(&Timer::Retention));
         assert_eq!(timers.next(), Some(20));
         assert_eq!(timers.take_due(19), None);
         assert_eq!(timers.take_due(100), Some(sync.clone()));

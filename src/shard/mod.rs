@@ -16,6 +16,7 @@ mod groups;
 mod inbox;
 mod journal;
 mod journey;
+mod lag;
 mod lifecycle;
 mod maintenance;
 mod message;
@@ -30,6 +31,7 @@ mod sparing;
 pub mod storage;
 mod view;
 
+pub use lag::Behind;
 pub use lifecycle::Setup;
 pub use message::{Message, Origin, ReadBudget};
 

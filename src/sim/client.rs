@@ -24,6 +24,8 @@ pub const FETCH: Call = Call(1, 12);
 pub const LIST_OFFSETS: Call = Call(2, 7);
 /// `OffsetCommit`.
 pub const OFFSET_COMMIT: Call = Call(8, 8);
+/// `OffsetCommit`, in the version that members of the consumer protocol use.
+pub const OFFSET_COMMIT_EPOCHS: Call = Call(8, 9);
 /// `OffsetFetch`.
 pub const OFFSET_FETCH: Call = Call(9, 7);
 /// `FindCoordinator`.
@@ -44,6 +46,9 @@ pub const DELETE_TOPICS: Call = Call(20, 5);
 pub const DELETE_RECORDS: Call = Call(21, 2);
 /// `InitProducerId`.
 pub const INIT_PRODUCER_ID: Call = Call(22, 4);
+
+/// `ConsumerGroupHeartbeat`.
+pub const CONSUMER_HEARTBEAT: Call = Call(68, 1);
 
 impl Call {
     fn is_flexible(self) -> bool {

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod exec;
 pub mod groups;
 pub mod history;
+mod mixed;
 pub mod net;
 mod producer;
 #[cfg(test)]

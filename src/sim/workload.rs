@@ -6,6 +6,7 @@ use super::client::{Client, FETCH, LIST_OFFSETS};
 use super::exec::{Exec, Group};
 use super::groups::{self, GroupHistory};
 use super::history::History;
+use super::mixed;
 use super::producer::Producer;
 use crate::base::Offset;
 use crate::conf::{BrokerConf, Layers, Source};
@@ -40,6 +41,8 @@ pub struct Run {
     pub histories: RefCell<BTreeMap<Place, History>>,
     /// What members of the group were told.
     pub group: RefCell<GroupHistory>,
+    /// What members of the group of both protocols were told.
+    pub mixed: RefCell<GroupHistory>,
     /// Producers send no new records any more.
     pub ending: Cell<bool>,
     /// Clients that still have something to do.
@@ -57,6 +60,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// Commits that were acknowledged.
     pub commits: usize,
+    /// Commits of members of the group of both protocols that were acknowledged.
+    pub mixed_commits: usize,
 }
 
 /// The name of the topic with this index.
@@ -81,6 +86,7 @@ pub fn run(seed: u64) -> Outcome {
     set("memory.bytes", 64 << 10 << exec.below(8));
     // Short enough that members time out while others work.
     set("group.min.session.timeout.ms", 1);
+    set("group.consumer.session.timeout.ms", 300);
     set("group.initial.rebalance.delay.ms", exec.below(30));
     set("offsets.topic.num.partitions", 1 + exec.below(4));
     set("offsets.topic.segment.bytes", 1 << 20);
@@ -92,6 +98,7 @@ pub fn run(seed: u64) -> Outcome {
         node,
         histories: RefCell::default(),
         group: RefCell::default(),
+        mixed: RefCell::default(),
         ending: Cell::new(false),
         busy: Cell::new(0),
     });
@@ -99,8 +106,9 @@ pub fn run(seed: u64) -> Outcome {
     exec.run(run.clone().live(), STEPS_MAX);
     exec.end();
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
-    let commits = run.group.borrow().commits;
-    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits }
+    let (group, mixed) = (run.group.borrow(), run.mixed.borrow());
+    let (commits, mixed_commits) = (group.commits, mixed.commits);
+    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits, mixed_commits }
 }
 
 /// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
@@ -133,6 +141,13 @@ impl Run {
                 self.spawn(groups::member(self.clone(), number, shared));
             }
         }
+        let is_mixed = exec.chance(40);
+        if is_mixed {
+            let shared = self.partitions_of(0);
+            for number in 0..2 + exec.below(4) {
+                self.spawn(mixed::member(self.clone(), number, shared));
+            }
+        }
         for place in &places {
             if exec.chance(40) {
                 self.spawn(self.clone().consume(*place));
@@ -162,7 +177,10 @@ impl Run {
             self.judge(place).await;
         }
         if grouped {
-            groups::judge(&self, self.partitions_of(0)).await;
+            groups::judge(&self, &self.group, groups::GROUP, self.partitions_of(0)).await;
+        }
+        if is_mixed {
+            mixed::judge(&self, self.partitions_of(0)).await;
         }
     }
 
@@ -172,7 +190,7 @@ impl Run {
         i32::try_from(count).expect("few")
     }
 
-    fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         self.busy.set(self.busy.get() + 1);
         let run = self.clone();
         self.exec.spawn(CLIENTS, async move {

@@ -1,8 +1,8 @@
 //! OffsetCommit.
 
 use super::Coordinator;
-use crate::base::ErrorCode;
 use crate::base::limits::OFFSETS_PER_COORDINATOR_MAX;
+use crate::base::{ErrorCode, TopicId};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::ClassicGroup;
 use crate::group::offsets::Committed;
@@ -19,11 +19,13 @@ const UNKNOWN_GROUP_FROM: i16 = 9;
 
 impl Coordinator {
     pub(super) fn commit(&mut self, asker: Asker, request: &OffsetCommitRequest, version: i16, now: Now) {
-        let checked = self.check_commit(request, version, now);
+        let verdicts = self.verdicts(request, version, now);
+        let mut verdicts = verdicts.into_iter();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let partition = |partition: &OffsetCommitRequestPartition| {
-                let outcome = checked.and_then(|()| self.commit_one(request, topic, partition, now));
+                let verdict = verdicts.next().unwrap_or(Err(ErrorCode::UnknownServerError));
+                let outcome = verdict.and_then(|()| self.commit_one(request, topic, partition, now));
                 let error = outcome.err().unwrap_or_default();
                 OffsetCommitResponsePartition {
                     partition_index: partition.partition_index,
@@ -37,21 +39,46 @@ impl Coordinator {
         self.answer(asker, GroupReply::Commit(OffsetCommitResponse { topics, ..Default::default() }));
     }
 
-    fn check_commit(
+    /// Whether each partition of the request may be committed, in order.
+    fn verdicts(
+        &mut self,
+        request: &OffsetCommitRequest,
+        version: i16,
+        now: Now,
+    ) -> Vec<Result<(), ErrorCode>> {
+        let epoch = request.generation_id_or_member_epoch;
+        let whole = match self.consumers.get(&request.group_id) {
+            Some(group) => match group.check_commit(&request.member_id, epoch, version) {
+                Ok(commits) => {
+                    let each = request.topics.iter().flat_map(|topic| {
+                        let id = self.topic_id(topic);
+                        topic
+                            .partitions
+                            .iter()
+                            .map(move |partition| commits.check(id, partition.partition_index))
+                    });
+                    return each.collect();
+                }
+                Err(error) => Err(error),
+            },
+            None => self.check_classic(request, version, now),
+        };
+        request.topics.iter().flat_map(|topic| &topic.partitions).map(|_| whole).collect()
+    }
+
+    /// A topic's id, which older requests don't say.
+    fn topic_id(&self, topic: &OffsetCommitRequestTopic) -> TopicId {
+        let known = self.topics.get(&topic.name).map(|(id, _)| *id).unwrap_or_default();
+        if topic.topic_id == TopicId::ZERO { known } else { topic.topic_id }
+    }
+
+    fn check_classic(
         &mut self,
         request: &OffsetCommitRequest,
         version: i16,
         now: Now,
     ) -> Result<(), ErrorCode> {
         let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
-        if let Some(group) = self.consumers.get(id) {
-            return match group.check_offsets(&request.member_id, generation) {
-                _ if generation < 0 && group.is_empty() => Ok(()),
-                Err(ErrorCode::UnknownMemberId) => Err(ErrorCode::UnknownMemberId),
-                _ if version < UNKNOWN_GROUP_FROM => Err(ErrorCode::UnsupportedVersion),
-                checked => checked,
-            };
-        }
         if !self.groups.contains_key(id) {
             if generation >= 0 {
                 let since = version >= UNKNOWN_GROUP_FROM;
@@ -87,13 +114,16 @@ impl Coordinator {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         let kept = request.retention_time_ms;
+        let before = self.offsets.get(&request.group_id, &topic.name, partition.partition_index);
+        let pace = before.map(|before| before.pace).unwrap_or_default();
         let committed = Committed {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
             metadata: metadata.map(crate::wire::Str::detached).unwrap_or_default(),
             commit_ms: now.wall_ms,
             expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
-            topic_id: topic.topic_id,
+            topic_id: self.topic_id(topic),
+            pace: pace.with(now.mono_ms, partition.committed_offset),
         };
         let index = partition.partition_index;
         let record = record::offset(&request.group_id, &topic.name, index, &(&committed).into());
