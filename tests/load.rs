@@ -276,28 +276,6 @@ fn backlogs_are_drained_and_connections_come_and_go() {
 }
 
 #[test]
-fn members_of_groups_come_and_go() {
-    let broker = Broker::start("groups");
-    let run = [
-        "churn",
-        "--groups",
-        "2",
-        "--members",
-        "3",
-        "--connections",
-        "1",
-        "--duration",
-        "8s",
-        "--warmup",
-        "0s",
-    ];
-    let outcome = broker.outcome("groups", &run);
-    let phase = outcome.judged().next().expect("one phase");
-    let joined = phase.latency("e2e").map_or(0, |latency| latency.count);
-    assert!(joined >= 6 && phase.failures == 0, "every member joins: {phase:?}");
-}
-
-#[test]
 fn jobs_run_from_files_and_results_are_compared() {
     let broker = Broker::start("job");
     let job = broker.path("job.toml");
