@@ -77,7 +77,8 @@ impl Drop for Broker {
 
 fn start(address: &str, dir: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ringlog"))
-        .args(["start", "--shards", "1", "--listen", address, "--data-dir"])
+        .args(["start", "--shards", "1", "--set", "group.initial.rebalance.delay.ms=0"])
+        .args(["--listen", address, "--data-dir"])
         .arg(dir.join("data"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -349,4 +350,48 @@ fn help_suffices_and_mistakes_are_explained() {
     let nobody = alone(&["produce", "--bootstrap", "127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(Exit::Failed as i32));
     assert!(told(&nobody).contains("127.0.0.1:1 can't be reached"), "{}", told(&nobody));
+}
+
+#[test]
+fn members_of_groups_come_and_go() {
+    let broker = Broker::start("groups");
+    let run = [
+        "churn",
+        "--connections",
+        "5",
+        "--groups",
+        "2",
+        "--members",
+        "3",
+        "--duration",
+        "6s",
+        "--warmup",
+        "2s",
+    ];
+    let outcome = broker.outcome("groups", &run);
+    let phase = outcome.judged().next().expect("one phase");
+    // Each of six members joins once; whoever leaves and comes back makes the two others join again.
+    assert!(phase.rejoined > 6, "{phase:?}");
+    assert_eq!(phase.latencies["e2e"].count, phase.rejoined, "each join is timed");
+    assert_eq!((phase.failures, outcome.exit), (0, Exit::Good), "{:?}", phase.errors);
+}
+
+#[test]
+fn ringlog_tells_where_its_time_goes() {
+    let broker = Broker::start("stages");
+    let socket = broker.path("data/admin.sock");
+    let run = ["e2e", "--rate", "2k", "--warmup", "0s", "--duration", "3s", "--broker-metrics", &socket];
+    let outcome = broker.outcome("stages", &run);
+    let phase = outcome.judged().next().expect("one phase");
+    let told = |api: &str, stage: &str| {
+        phase.stages.iter().find(|told| told.api == api && told.stage == stage).cloned().unwrap_or_default()
+    };
+    let (flush, whole) = (told("produce", "flush"), told("produce", "total"));
+    assert!(flush.count > 0 && flush.sum_ns > 0 && flush.sum_ns < whole.sum_ns, "{:?}", phase.stages);
+    assert!(told("fetch", "send").count > 0, "{:?}", phase.stages);
+    let html = std::fs::read_to_string(broker.path("stages.html")).expect("the page");
+    assert!(html.contains("Where the broker's time goes: produce") && html.contains("class=\"area a0\""));
+    let nobody = broker.load(&["produce", "--records", "1", "--broker-metrics", "127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(Exit::Failed as i32));
+    assert!(self::told(&nobody).contains("admin.sock"), "{}", self::told(&nobody));
 }

@@ -1,5 +1,6 @@
 """Groups of real clients: members join, leave and are killed, and so is the broker. Every record is read, a share has
-one owner at a time, and what was committed is where the next member begins."""
+one owner at a time, and what was committed is where the next member begins. In the mixed group, members of the classic
+and of the consumer protocol (KIP-848) share the partitions: the group changes its protocol while it reads."""
 
 import argparse
 import logging

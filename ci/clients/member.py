@@ -31,23 +31,56 @@ def read(partition, offset, value):
 def confluent(address, topic, group):
     from confluent_kafka import Consumer
 
-    consumer = Consumer(
-        {
-            "bootstrap.servers": address,
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "partition.assignment.strategy": "roundrobin",
-            "session.timeout.ms": SESSION_MS,
-            "heartbeat.interval.ms": BEAT_MS,
-            "log_level": 0,
-        }
-    )
+    classic = {
+        "partition.assignment.strategy": "roundrobin",
+        "session.timeout.ms": SESSION_MS,
+        "heartbeat.interval.ms": BEAT_MS,
+    }
+    consumer = Consumer(_confluent_config(address, group) | classic)
     consumer.subscribe(
         [topic],
         on_assign=lambda _, parts: own(part.partition for part in parts),
         on_revoke=lambda *_: own([]),
     )
+    _confluent_reads(consumer)
+
+
+def confluent_848(address, topic, group):
+    """The consumer protocol: the broker shares out, and only what changes is told."""
+    from confluent_kafka import Consumer
+
+    consumer = Consumer(_confluent_config(address, group) | {"group.protocol": "consumer"})
+    share = set()
+
+    def assigned(_, parts):
+        share.update(part.partition for part in parts)
+        consumer.incremental_assign(parts)
+        own(share)
+
+    def revoked(_, parts):
+        share.difference_update(part.partition for part in parts)
+        consumer.incremental_unassign(parts)
+        own(share)
+
+    def lost(_, parts):
+        share.clear()
+        own(share)
+
+    consumer.subscribe([topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
+    _confluent_reads(consumer)
+
+
+def _confluent_config(address, group):
+    return {
+        "bootstrap.servers": address,
+        "group.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "log_level": 0,
+    }
+
+
+def _confluent_reads(consumer):
     while not stopping:
         messages = [message for message in consumer.consume(500, timeout=0.2) if message.error() is None]
         for message in messages:
@@ -131,7 +164,12 @@ async def _aiokafka(address, topic, group):
     await consumer.stop()
 
 
-MEMBERS = {"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aiokafka}
+MEMBERS = {
+    "confluent-kafka": confluent,
+    "confluent-kafka-848": confluent_848,
+    "kafka-python": kafka_python,
+    "aiokafka": aiokafka,
+}
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, stop)

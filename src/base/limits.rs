@@ -103,6 +103,24 @@ pub const COORDINATOR_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Committed offsets in one partition of `__consumer_offsets`.
 pub const OFFSETS_PER_COORDINATOR_MAX: usize = 1_000_000;
 
+/// Rebalances of one group that are remembered.
+pub const REBALANCES_KEPT_MAX: usize = 16;
+
+/// Causes of one rebalance that are told one by one.
+pub const CAUSES_KEPT_MAX: usize = 8;
+
+/// Partitions moved by one rebalance that are told one by one.
+pub const MOVES_KEPT_MAX: usize = 32;
+
+/// Samples of where a partition's end was when: 1 KiB.
+pub const COURSE_SAMPLES_MAX: usize = 64;
+
+/// Partitions of groups whose lag is among the metrics.
+pub const LAG_SERIES_MAX: usize = 10_000;
+
+/// Groups of one coordinator whose rebalances are remembered.
+pub const CHRONICLES_MAX: usize = 4096;
+
 /// Transactional ids of one partition of `__transaction_state`.
 pub const TRANSACTIONAL_IDS_PER_COORDINATOR_MAX: usize = 200_000;
 

@@ -26,6 +26,8 @@ pub enum Mutant {
     ReadUnwritten,
     /// Begin the next chunk without the last bytes of the one before.
     LoseCarry,
+    /// Take a flush to cover what was written while it was under way.
+    FlushCoversLater,
     /// Answer metadata changes before the journal is flushed.
     UnflushedJournal,
     /// Take a flush that failed for one that succeeded.
@@ -36,6 +38,12 @@ pub enum Mutant {
     ReadGroupsInPart,
     /// Let members of an old generation commit and take shares.
     StaleGeneration,
+    /// Let members of consumer groups take partitions that others haven't given up.
+    TakeUnreleased,
+    /// Let members of consumer groups commit what they have given up.
+    LateCommits,
+    /// Forget what members have when their group becomes a consumer group.
+    ForgetSharesAtUpgrade,
     /// Let a checkpoint tell of no open transactions.
     ForgetOpenTransactions,
     /// Let a checkpoint tell of no aborted transactions.
@@ -68,11 +76,15 @@ impl Mutant {
         Mutant::ForgetProducers,
         Mutant::ReadUnwritten,
         Mutant::LoseCarry,
+        Mutant::FlushCoversLater,
         Mutant::UnflushedJournal,
         Mutant::IgnoreFlushError,
         Mutant::AnswerGroupsEarly,
         Mutant::ReadGroupsInPart,
         Mutant::StaleGeneration,
+        Mutant::TakeUnreleased,
+        Mutant::LateCommits,
+        Mutant::ForgetSharesAtUpgrade,
         Mutant::ForgetOpenTransactions,
         Mutant::ForgetAborted,
         Mutant::ReadUncommitted,

@@ -30,6 +30,12 @@ impl<T: Ord + Clone> Timers<T> {
         }
     }
 
+    /// Whether a timer runs.
+    #[must_use]
+    pub fn runs(&self, timer: &T) -> bool {
+        self.at.contains_key(timer)
+    }
+
     /// When the next one is due.
     #[must_use]
     pub fn next(&self) -> Option<u64> {
@@ -57,6 +63,7 @@ mod tests {
         timers.set("join", 10);
         timers.set("join", 30);
         timers.set("sync", 20);
+        assert!(timers.runs(&"sync") && !timers.runs(&"retention"));
         assert_eq!(timers.next(), Some(20));
         assert_eq!(timers.take_due(19), None);
         assert_eq!(timers.take_due(100), Some("sync"));

@@ -21,11 +21,38 @@ pub enum Command {
     Slow(ConfigFlags),
     /// Print a running broker's counters, as Prometheus reads them.
     Metrics(ConfigFlags),
+    /// Look at a consumer group of a running broker.
+    Group {
+        /// What to look at.
+        #[command(subcommand)]
+        command: GroupCommand,
+    },
     /// Look at the configuration.
     Config {
         /// What to do with it.
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+}
+
+/// What can be told of a group.
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Tell how far behind it is, in records and in time, and when it will have caught up.
+    Lag {
+        /// Its name.
+        group: String,
+        /// Where the broker is.
+        #[command(flatten)]
+        flags: ConfigFlags,
+    },
+    /// Tell its last rebalances: who caused each, what moved, how long consumption stopped.
+    Why {
+        /// Its name.
+        group: String,
+        /// Where the broker is.
+        #[command(flatten)]
+        flags: ConfigFlags,
     },
 }
 

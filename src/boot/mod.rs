@@ -2,14 +2,16 @@
 
 pub mod cli;
 mod data_dir;
+mod lag;
 mod pages;
 mod sources;
 mod start;
+mod why;
 
 pub use data_dir::{DataDir, Identity};
 pub use start::start;
 
-use cli::{Cli, Command, ConfigCommand};
+use cli::{Cli, Command, ConfigCommand, GroupCommand};
 
 /// Runs the command line and returns the process's exit code.
 #[must_use]
@@ -18,6 +20,12 @@ pub fn run(cli: &Cli) -> u8 {
         Command::Start(flags) => start(flags),
         Command::Slow(flags) => ask(flags, "/slow"),
         Command::Metrics(flags) => ask(flags, "/metrics"),
+        Command::Group { command: GroupCommand::Lag { group, flags } } => {
+            ask(flags, &format!("{}{}", pages::LAG, lag::escaped(group)))
+        }
+        Command::Group { command: GroupCommand::Why { group, flags } } => {
+            ask(flags, &format!("{}{}", pages::WHY, lag::escaped(group)))
+        }
         Command::Config { command: ConfigCommand::Explain { key, flags } } => explain(key.as_deref(), flags),
     };
     match outcome {

@@ -1,8 +1,10 @@
 //! What operators can ask a running broker: pages over HTTP and on a socket in its data directory.
 
 use super::start::resolve;
+use super::{lag, why};
 use crate::metrics::{CONTENT_TYPE, Registry, Times};
 use crate::rt::{Clerk, Desk, Page, desk, serve_pages, serve_pages_at};
+use crate::shard::{Broker, Shard};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,10 @@ const SLOW_MAX: usize = 50;
 
 /// The question that shards answer with their slowest requests: lines of nanoseconds, a tab, and what to print.
 pub(super) const SLOW: &str = "slow";
+
+/// The pages of groups, with the group's name behind them.
+pub(super) const LAG: &str = "/group/lag/";
+pub(super) const WHY: &str = "/group/why/";
 
 /// Where a broker with this data directory answers.
 pub(super) fn socket(data_dir: &Path) -> PathBuf {
@@ -37,7 +43,7 @@ pub(super) fn serve(data_dir: &Path, listen: Option<&str>, metrics: &Registry) -
     if let Err(error) = serve_pages_at(&path, move |path| pages.page(path)) {
         // Nothing that a client needs.
         let path = path.display();
-        tracing::warn!(%error, "no socket at {path}: `ringlog slow` and `ringlog metrics` can't ask this broker");
+        tracing::warn!(%error, "no socket at {path}: `ringlog slow`, `metrics` and `group` can't ask this broker");
     }
     Ok(desk)
 }
@@ -50,10 +56,28 @@ struct Pages {
 impl Pages {
     fn page(&mut self, path: &str) -> Option<Page> {
         match path {
-            "/metrics" => Some(Page { media_type: CONTENT_TYPE, body: self.metrics.text() }),
-            "/slow" => Some(Page { media_type: "text/plain; charset=utf-8", body: self.slow() }),
-            _ => None,
+            "/metrics" => Some(Page { media_type: CONTENT_TYPE, body: self.metrics() }),
+            "/slow" => Some(plain(self.slow())),
+            path => self.group_page(path).map(plain),
         }
+    }
+
+    fn metrics(&mut self) -> String {
+        let text = self.metrics.text();
+        match &mut self.clerk {
+            Some(clerk) => lag::metrics(clerk, &text),
+            None => text,
+        }
+    }
+
+    fn group_page(&mut self, path: &str) -> Option<String> {
+        let clerk = self.clerk.as_mut()?;
+        if let Some(group) = path.strip_prefix(LAG) {
+            return lag::page(clerk, &lag::unescaped(group)?);
+        }
+        let group = lag::unescaped(path.strip_prefix(WHY)?)?;
+        let told = clerk.ask(&format!("{}{group}", why::WHY));
+        told.into_iter().map(|(_, text)| text).find(|text| !text.is_empty())
     }
 
     fn slow(&mut self) -> String {
@@ -75,13 +99,32 @@ impl Pages {
     }
 }
 
+fn plain(body: String) -> Page {
+    Page { media_type: "text/plain; charset=utf-8", body }
+}
+
+/// A shard's answer to a question.
+pub(super) fn tell<B: Broker>(shard: &Shard<B>, question: &str) -> String {
+    if question == SLOW {
+        tell_slow(&shard.tell_slowest())
+    } else if let Some(group) = question.strip_prefix(why::WHY) {
+        why::tell(shard.tell_rebalances(group))
+    } else if let Some(group) = question.strip_prefix(lag::COMMITS) {
+        lag::tell_commits(shard, group)
+    } else if let Some(lines) = question.strip_prefix(lag::BEHIND) {
+        lag::tell_behind(shard, lines)
+    } else {
+        String::new()
+    }
+}
+
 fn split(line: &str) -> Option<(u64, &str)> {
     let (nanos, line) = line.split_once('\t')?;
     Some((nanos.parse().ok()?, line))
 }
 
 /// A shard's answer to `SLOW`.
-pub(super) fn tell_slow(slowest: &[(Duration, String)]) -> String {
+fn tell_slow(slowest: &[(Duration, String)]) -> String {
     let mut out = String::new();
     for (owed, line) in slowest {
         let _ = writeln!(out, "{}\t{line}", owed.as_nanos());

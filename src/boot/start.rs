@@ -212,10 +212,7 @@ async fn serve(plan: &Arc<Plan>, id: ShardId, world: &World, shard: Shard<Machin
         return Ok(End::Early);
     }
     let told = shard.clone();
-    world.answer_inquiries(&plan.desk, move |question| match question {
-        pages::SLOW => pages::tell_slow(&told.tell_slowest()),
-        _ => String::new(),
-    });
+    world.answer_inquiries(&plan.desk, move |question| pages::tell(&told, question));
     let refusal = Rc::new(Cell::new(None));
     world.spawn(accept(plan.clone(), id, world.clone(), shard.clone(), refusal.clone()));
     world.stopping().await;

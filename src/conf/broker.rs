@@ -77,6 +77,8 @@ pub struct GroupConf {
     pub consumer_heartbeat_ms: i32,
     /// Members of one group of the consumer protocol.
     pub consumer_members_max: usize,
+    /// Which way groups may change their protocol, as Kafka names it.
+    pub consumer_migration: String,
     /// Characters of the text that goes with an offset.
     pub offset_metadata_max: usize,
     /// How long offsets outlive their group's members.
@@ -138,6 +140,8 @@ pub struct BrokerConf {
     pub durability: Durability,
     /// `flush.scope`.
     pub flush_scope: FlushScopeChoice,
+    /// `flush.overlap.bytes`.
+    pub flush_overlap_bytes: usize,
     /// `spin.us`.
     pub spin: Duration,
     /// `drain.timeout.ms`.
@@ -192,6 +196,7 @@ impl BrokerConf {
                 "file" => FlushScopeChoice::File,
                 _ => FlushScopeChoice::Auto,
             },
+            flush_overlap_bytes: size("flush.overlap.bytes"),
             spin: Duration::from_micros(int("spin.us").unsigned_abs()),
             drain_timeout: ms("drain.timeout.ms"),
             net: NetSettings {
@@ -207,7 +212,7 @@ impl BrokerConf {
                 partitions: i32::try_from(int("num.partitions")).expect("checked"),
                 replication_factor: i16::try_from(int("default.replication.factor")).expect("checked"),
             },
-            groups: group_conf(&int),
+            groups: group_conf(&int, &layers),
             transactions: transaction_conf(&int),
             log: LogSettings { retention_check_interval: ms("log.retention.check.interval.ms") },
             memory: memory(size("memory.bytes"), ram_bytes),
@@ -232,7 +237,7 @@ impl BrokerConf {
     }
 }
 
-fn group_conf(int: &impl Fn(&str) -> i64) -> GroupConf {
+fn group_conf(int: &impl Fn(&str) -> i64, layers: &Layers) -> GroupConf {
     let small = |name: &str| i32::try_from(int(name)).expect("checked");
     let size = |name: &str| usize::try_from(int(name)).expect("checked not to be negative");
     let ms = |name: &str| Duration::from_millis(int(name).unsigned_abs());
@@ -244,6 +249,7 @@ fn group_conf(int: &impl Fn(&str) -> i64) -> GroupConf {
         consumer_session: ms("group.consumer.session.timeout.ms"),
         consumer_heartbeat_ms: small("group.consumer.heartbeat.interval.ms"),
         consumer_members_max: size("group.consumer.max.size"),
+        consumer_migration: layers.value("group.consumer.migration.policy").0.to_owned(),
         offset_metadata_max: size("offset.metadata.max.bytes"),
         offsets_retention: Duration::from_secs(int("offsets.retention.minutes").unsigned_abs() * 60),
         offsets_retention_check: ms("offsets.retention.check.interval.ms"),

@@ -8,9 +8,12 @@
 //! a committed offset or a share, survives a crash, and nothing that a crash may undo is ever seen.
 
 pub mod call;
+pub mod chronicle;
 mod classic;
 mod consumer;
 mod coordinator;
+pub mod lag;
+mod migration;
 mod offsets;
 mod partition;
 mod pending;
@@ -19,7 +22,7 @@ mod settings;
 mod timers;
 
 pub use consumer::Topics;
-pub use coordinator::{Coordinator, Effects, Event};
+pub use coordinator::{CommitTold, Coordinator, Effects, Event};
 pub use partition::{OFFSETS_TOPIC, partition_of};
 pub use record::GroupRecord;
-pub use settings::{Now, Settings};
+pub use settings::{Migration, Now, Settings};

@@ -1,5 +1,6 @@
 //! Committed offsets.
 
+use super::lag::Pace;
 use super::pending::Pending;
 use crate::base::{Offset, ProducerId, TopicId};
 use crate::wire::Str;
@@ -16,6 +17,7 @@ pub(super) struct Committed {
     /// When it expires, where the client said so.
     pub(super) expire_ms: Option<i64>,
     pub(super) topic_id: TopicId,
+    pub(super) pace: Pace,
     /// Counts commits in the order in which the log has them.
     pub(super) number: u64,
 }
@@ -29,6 +31,7 @@ impl From<&OffsetCommitValue> for Committed {
             commit_ms: value.commit_timestamp,
             expire_ms: (value.expire_timestamp != -1).then_some(value.expire_timestamp),
             topic_id: value.topic_id,
+            pace: Pace::default(),
             number: 0,
         }
     }
@@ -72,6 +75,11 @@ impl Offsets {
 
     pub(super) fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
         self.groups.get(group)?.get(topic)?.get(&partition)
+    }
+
+    /// Groups that have any.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Str> {
+        self.groups.keys()
     }
 
     /// A group's offsets, by topic.

@@ -33,7 +33,9 @@ const OFFSET: i16 = 1;
 const GROUP: i16 = 2;
 
 /// Versions in which values are written: Kafka 4's.
-const OFFSET_VALUE_VERSION: i16 = 3;
+const OFFSET_VALUE_VERSION: i16 = 4;
+/// The only one that says when an offset expires, for clients that still ask for that.
+const EXPIRING_OFFSET_VALUE_VERSION: i16 = 1;
 const GROUP_VALUE_VERSION: i16 = 3;
 
 /// A record that was read back.
@@ -64,7 +66,9 @@ fn offset_key(group: &Str, topic: &Str, partition: i32) -> Bytes {
 
 /// An offset.
 pub(super) fn offset(group: &Str, topic: &Str, partition: i32, value: &OffsetCommitValue) -> GroupRecord {
-    let value = written(OFFSET_VALUE_VERSION, value, OFFSET_VALUE_VERSION);
+    let version =
+        if value.expire_timestamp == -1 { OFFSET_VALUE_VERSION } else { EXPIRING_OFFSET_VALUE_VERSION };
+    let value = written(version, value, version);
     GroupRecord { key: offset_key(group, topic, partition), value: Some(value) }
 }
 
@@ -136,7 +140,12 @@ mod tests {
         assert_eq!(&record.key[..], b"\0\x01\0\x01g\0\x01t\0\0\0\x02");
         assert_eq!(
             record.value.as_deref(),
-            Some(&b"\0\x03\0\0\0\0\0\0\0\x05\0\0\0\x01\0\x01m\0\0\0\0\0\0\0\x09"[..])
+            Some(&b"\0\x04\0\0\0\0\0\0\0\x05\0\0\0\x01\x02m\0\0\0\0\0\0\0\x09\0"[..])
+        );
+        let expiring = OffsetCommitValue { expire_timestamp: 10, ..value };
+        assert_eq!(
+            offset(&"g".into(), &"t".into(), 2, &expiring).value.as_deref(),
+            Some(&b"\0\x01\0\0\0\0\0\0\0\x05\0\x01m\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0a"[..])
         );
         assert_eq!(group_tombstone(&"g".into()).key, &b"\0\x02\0\x01g"[..]);
     }

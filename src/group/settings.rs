@@ -2,6 +2,42 @@
 
 pub use crate::base::Now;
 
+/// `group.consumer.migration.policy`: which way groups may change their protocol while they have members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Migration {
+    /// None.
+    Disabled,
+    /// From classic to consumer.
+    Upgrade,
+    /// From consumer to classic.
+    Downgrade,
+    /// Both.
+    #[default]
+    Bidirectional,
+}
+
+impl Migration {
+    /// The policy of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "disabled" => Migration::Disabled,
+            "upgrade" => Migration::Upgrade,
+            "downgrade" => Migration::Downgrade,
+            "bidirectional" => Migration::Bidirectional,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn upgrades(self) -> bool {
+        matches!(self, Migration::Upgrade | Migration::Bidirectional)
+    }
+
+    pub(super) fn downgrades(self) -> bool {
+        matches!(self, Migration::Downgrade | Migration::Bidirectional)
+    }
+}
+
 /// Settings of a coordinator. They hold from the next event on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -19,6 +55,8 @@ pub struct Settings {
     pub consumer_heartbeat_ms: i32,
     /// `group.consumer.max.size`.
     pub consumer_members_max: usize,
+    /// `group.consumer.migration.policy`.
+    pub migration: Migration,
     /// `offset.metadata.max.bytes`: characters of the text that goes with an offset.
     pub offset_metadata_max: usize,
     /// `offsets.retention.minutes`, in ms.
@@ -40,6 +78,7 @@ impl Default for Settings {
             consumer_session_ms: 45_000,
             consumer_heartbeat_ms: 5000,
             consumer_members_max: usize::MAX,
+            migration: Migration::Bidirectional,
             offset_metadata_max: 4096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_ms: 600_000,

@@ -7,8 +7,8 @@ use crate::wire::Str;
 pub(super) enum Timer {
     /// A member's session, or the wait for a new member's second JoinGroup: group, member.
     Session(Str, Str),
-    /// The time in which a member has to give up partitions: group, member.
-    Revocation(Str, Str),
+    /// The time in which a member of a consumer group has to give up partitions or to rejoin: group, member.
+    Step(Str, Str),
     /// The wait for members to rejoin.
     Join(Str),
     /// The wait for members to ask for their assignments.

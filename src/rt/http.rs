@@ -7,7 +7,7 @@
 
 use super::net::ListenError;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// How long a client may take to ask, and to take the answer: others wait meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an asker waits for a piece of an answer: a broker may be stopped.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Pause after a failed accept (no descriptors left): trying again at once would only burn the core.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -88,7 +91,26 @@ pub fn serve_pages_at(
 /// # Errors
 /// Nobody serves there, or there is no such page.
 pub fn ask_page(path: &Path, page: &str) -> io::Result<String> {
-    let mut socket = UnixStream::connect(path)?;
+    get(UnixStream::connect(path)?, page)
+}
+
+/// The same over TCP. One address is tried after the other, and none is waited for longer than `ANSWER_MAX`.
+///
+/// # Errors
+/// Nobody serves there, it takes too long, or there is no such page.
+pub fn ask_page_at(address: &str, page: &str) -> io::Result<String> {
+    let mut failed = io::ErrorKind::NotFound.into();
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, ANSWER_MAX) {
+            Ok(socket) => return get(socket, page),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn get(mut socket: impl Client, page: &str) -> io::Result<String> {
+    socket.read_within(ANSWER_MAX)?;
     socket.write_all(format!("GET {page} HTTP/1.1\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
@@ -186,6 +208,8 @@ mod tests {
         assert!(ask(address, "POST /numbers HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405 "));
         assert_eq!(ask(address, &"x".repeat(2 * HEAD_BYTES_MAX)), "", "no end of it");
         assert!(ask(address, "GET /numbers HTTP/1.0\r\n\r\n").ends_with("42\n"), "it still serves");
+        assert_eq!(ask_page_at(&address.to_string(), "/numbers").unwrap(), "42\n");
+        assert!(ask_page_at(&address.to_string(), "/letters").unwrap_err().to_string().contains("404"));
         assert!(serve_pages(address, page).is_err(), "the address is taken");
     }
 

@@ -50,7 +50,7 @@ pub use conf::{FILE_MEMORY_BYTES, RECEIVE_BYTES_MAX, RtConf, SEND_BYTES_MAX};
 pub use desk::{Clerk, Desk, desk};
 pub use dir_lock::DirLock;
 pub use files::{DirectBuf, DirectFile, DirectFiles, SealedDirectBuf};
-pub use http::{Page, ask_page, serve_pages, serve_pages_at};
+pub use http::{Page, ask_page, ask_page_at, serve_pages, serve_pages_at};
 pub use local::{Event, Latch};
 pub use mesh::Mesh;
 pub use net::{ListenError, Listeners, SocketReader, SocketStream, SocketWriter};

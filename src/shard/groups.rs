@@ -8,7 +8,7 @@ use crate::base::limits::BATCH_HEADER_BYTES;
 use crate::base::{ErrorCode, Offset, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition};
 use crate::cluster::Topic;
 use crate::group::call::{Asker, GroupCall, GroupOp, GroupReply};
-use crate::group::{Coordinator, Effects, Event, OFFSETS_TOPIC, Settings, Topics};
+use crate::group::{Coordinator, Effects, Event, Migration, OFFSETS_TOPIC, Settings, Topics};
 use crate::replica::Source;
 use crate::replica::call::MarkOp;
 use crate::seam::World;
@@ -34,7 +34,7 @@ pub(super) enum Hosted {
 /// The coordinators of this shard.
 #[derive(Default)]
 pub(super) struct Groups {
-    hosted: BTreeMap<TopicPartition, Hosted>,
+    pub(super) hosted: BTreeMap<TopicPartition, Hosted>,
     /// Calls that came before their partitions.
     early: Vec<Calls<GroupCall>>,
     effects: Effects,
@@ -57,6 +57,7 @@ impl<B: Broker> Shard<B> {
             consumer_session_ms: millis(conf.consumer_session),
             consumer_heartbeat_ms: conf.consumer_heartbeat_ms,
             consumer_members_max: conf.consumer_members_max,
+            migration: Migration::of(&conf.consumer_migration).unwrap_or_default(),
             offset_metadata_max: conf.offset_metadata_max,
             offsets_retention_ms: i64::try_from(millis(conf.offsets_retention)).unwrap_or(i64::MAX),
             retention_check_ms: millis(conf.offsets_retention_check),

@@ -91,8 +91,7 @@ impl<B: Broker> Shard<B> {
             changes_due: Notify::default(),
             followed: Cell::default(),
             flush_due: Notify::default(),
-            flushing: Cell::default(),
-            flushes: Cell::default(),
+            commits: super::flush::Commits::default(),
             prepare_done: Notify::default(),
             prepare_due: Notify::default(),
             retention_due: Notify::default(),
@@ -118,6 +117,7 @@ impl<B: Broker> Shard<B> {
         let world = self.world();
         world.spawn(self.clone().inbox_task());
         world.spawn(self.clone().view_task());
+        world.spawn(self.clone().write_task());
         world.spawn(self.clone().flush_task());
         world.spawn(self.clone().timer_task());
         world.spawn(self.clone().tick_task());

@@ -32,7 +32,7 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Ticks machines that have something to expire, and looks how full the log directory is.
+    /// Ticks machines that have something to expire, looks where partitions end, and how full the log directory is.
     pub(super) async fn tick_task(self) {
         loop {
             self.look_at_space().await;
@@ -42,8 +42,12 @@ impl<B: Broker> Shard<B> {
             {
                 let mut owner = self.owner().borrow_mut();
                 let keys: Vec<TopicPartition> = owner.partitions.keys().copied().collect();
+                let mono_ms = u64::try_from(self.world().mono().as_millis()).unwrap_or(u64::MAX);
                 for key in keys {
                     owner.step(key, Event::Tick { now_ms }, &mut outbox);
+                    if let Some(partition) = owner.partitions.get_mut(&key) {
+                        partition.course.look(mono_ms, partition.leader.high_watermark());
+                    }
                 }
             }
             self.deliver(outbox);

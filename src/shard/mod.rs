@@ -18,6 +18,7 @@ mod groups;
 mod inbox;
 mod journal;
 mod journey;
+mod lag;
 mod lifecycle;
 mod maintenance;
 mod message;
@@ -33,6 +34,7 @@ pub mod storage;
 mod txns;
 mod view;
 
+pub use lag::Behind;
 pub use lifecycle::Setup;
 pub use message::{Message, Origin, ReadBudget};
 
@@ -110,10 +112,8 @@ struct Inner<B: Broker> {
     /// Messages that the mesh had no room for, in order, by receiver.
     overflow: RefCell<BTreeMap<ShardId, VecDeque<Message>>>,
     flush_due: Notify,
-    /// A flush is under way.
-    flushing: Cell<bool>,
-    /// Flushes that have ended.
-    flushes: Cell<u64>,
+    /// Groups of appends on their way to the device.
+    commits: flush::Commits<B>,
     prepare_done: Notify,
     prepare_due: Notify,
     retention_due: Notify,

@@ -1,6 +1,7 @@
 //! A partition on the shard that owns it: its machine, its log, and the bookkeeping that ties them together.
 
 use super::storage::PartitionLog;
+use crate::group::lag::Course;
 use crate::replica::{Leader, Rules};
 use crate::seam::Files;
 use crate::wire::Str;
@@ -15,6 +16,8 @@ pub(super) struct Partition<F: Files> {
     pub(super) topic: Str,
     /// A flush of it is under way or its log directory failed: see `flush`.
     pub(super) state: PartitionState,
+    /// When its end was where, for whoever asks how far behind a group is.
+    pub(super) course: Course,
 }
 
 /// Whether a partition takes requests.
@@ -32,7 +35,7 @@ pub(super) enum PartitionState {
 impl<F: Files> Partition<F> {
     /// A partition that leads from what its log brought back.
     pub(super) fn new(leader: Leader, log: PartitionLog<F>, topic: Str) -> Self {
-        Partition { leader, log, topic, state: PartitionState::Online }
+        Partition { leader, log, topic, state: PartitionState::Online, course: Course::default() }
     }
 
     /// New settings; they hold from the next batch on.

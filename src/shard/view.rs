@@ -236,8 +236,8 @@ impl<B: Broker> Shard<B> {
     /// Waits until nothing is written any more to a partition that was taken out of service: a file that is made in a
     /// folder that is gone would count as a failure of the disk.
     async fn at_rest(&self, key: TopicPartition) {
-        let flushes = self.0.flushes.get();
-        self.produce_done().until(|| !self.0.flushing.get() || self.0.flushes.get() > flushes).await;
+        let begun = self.0.commits.begun();
+        self.produce_done().until(|| self.0.commits.ended() >= begun).await;
         self.prepare_done().until(|| self.0.preparing.get() != Some(key)).await;
         self.checkpoint_at_rest(key).await;
     }

@@ -24,6 +24,8 @@ pub const FETCH: Call = Call(1, 12);
 pub const LIST_OFFSETS: Call = Call(2, 7);
 /// `OffsetCommit`.
 pub const OFFSET_COMMIT: Call = Call(8, 8);
+/// `OffsetCommit`, in the version that members of the consumer protocol use.
+pub const OFFSET_COMMIT_EPOCHS: Call = Call(8, 9);
 /// `OffsetFetch`.
 pub const OFFSET_FETCH: Call = Call(9, 7);
 /// `FindCoordinator`.
@@ -58,6 +60,9 @@ pub const END_TXN_RISING: Call = Call(26, 5);
 pub const TXN_OFFSET_COMMIT: Call = Call(28, 3);
 /// `TxnOffsetCommit` that adds the group to the transaction.
 pub const TXN_OFFSET_COMMIT_IMPLICIT: Call = Call(28, 5);
+
+/// `ConsumerGroupHeartbeat`.
+pub const CONSUMER_HEARTBEAT: Call = Call(68, 1);
 
 impl Call {
     fn is_flexible(self) -> bool {

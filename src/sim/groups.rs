@@ -22,16 +22,20 @@ use crate::wire::generated::{
     OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The only group.
-const GROUP: &str = "group";
+pub(super) const GROUP: &str = "group";
 /// The topic whose partitions it shares.
 const TOPIC: u32 = 0;
 /// How long a member may be silent, and how long a rebalance waits: less, so that a static member may miss one.
 const SESSION_MS: i32 = 300;
 const REBALANCE_MS: i32 = 80;
+
+/// The first epoch that a member of a consumer group is told.
+const FIRST_EPOCH: i32 = 2;
 
 /// What members of the group were told.
 #[derive(Debug, Default)]
@@ -47,7 +51,7 @@ pub struct GroupHistory {
 }
 
 impl GroupHistory {
-    fn owns(&mut self, generation: i32, partition: i32, member: &Str) {
+    pub(super) fn owns(&mut self, generation: i32, partition: i32, member: &Str) {
         self.newest = self.newest.max(generation);
         let other = self.owners.insert((generation, partition), member.clone());
         assert!(
@@ -56,18 +60,25 @@ impl GroupHistory {
         );
     }
 
-    fn floor(&self, partition: i32) -> i64 {
+    /// Forgets who held what if this epoch is an old one.
+    pub(super) fn begin_anew_below(&mut self, epoch: i32) {
+        if epoch < self.newest || epoch <= FIRST_EPOCH {
+            (self.owners, self.newest) = (BTreeMap::new(), epoch);
+        }
+    }
+
+    pub(super) fn floor(&self, partition: i32) -> i64 {
         self.floor.get(&partition).copied().unwrap_or(-1)
     }
 
-    fn raise(&mut self, partition: i32, number: i64) {
+    pub(super) fn raise(&mut self, partition: i32, number: i64) {
         let floor = self.floor.entry(partition).or_insert(-1);
         *floor = (*floor).max(number);
     }
 }
 
 /// A partition of a member's share, and the last number that it knows to be committed.
-type Share = BTreeMap<i32, i64>;
+pub(super) type Share = BTreeMap<i32, i64>;
 
 /// One member.
 struct Member {
@@ -92,21 +103,21 @@ pub(super) async fn member(run: Rc<Run>, number: u64, partitions: i32) {
 }
 
 /// Whether a coordinator may answer so at any time: it isn't here, or not yet, or its disk failed.
-fn is_away(error: ErrorCode) -> bool {
+pub(super) fn is_away(error: ErrorCode) -> bool {
     matches!(
         error,
         ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator
     )
 }
 
-fn code(number: i16) -> ErrorCode {
+pub(super) fn code(number: i16) -> ErrorCode {
     ErrorCode::from_code(number).expect("a code of the protocol")
 }
 
 impl Member {
     /// Joins, takes its share and works on it; `None` when it has to begin anew.
     async fn work(&mut self, client: &Client) -> Option<()> {
-        find(client).await?;
+        find(client, GROUP).await?;
         let members = self.join(client).await?;
         let mut share = self.sync(client, &members).await?;
         self.fetch(client, &mut share).await?;
@@ -227,8 +238,7 @@ impl Member {
 
     async fn fetch(&mut self, client: &Client, share: &mut Share) -> Option<()> {
         let indexes: Vec<i32> = share.keys().copied().collect();
-        let (run, partitions) = (self.run.clone(), indexes);
-        for (partition, number) in fetched(&run, client, &partitions).await? {
+        for (partition, number) in fetched(&self.run.group, client, GROUP, &indexes).await? {
             share.insert(partition, number);
         }
         Some(())
@@ -284,8 +294,8 @@ impl Member {
 }
 
 /// Waits until the broker has a coordinator; the first to ask makes it so.
-async fn find(client: &Client) -> Option<()> {
-    let request = FindCoordinatorRequest { key: GROUP.into(), ..Default::default() };
+pub(super) async fn find(client: &Client, group: &str) -> Option<()> {
+    let request = FindCoordinatorRequest { key: group.into(), ..Default::default() };
     let answer: FindCoordinatorResponse = client.call(FIND_COORDINATOR, &request).await?;
     let error = code(answer.error_code);
     assert!(error.is_ok() || is_away(error), "FindCoordinator is answered by {error}");
@@ -293,12 +303,17 @@ async fn find(client: &Client) -> Option<()> {
 }
 
 /// The committed numbers; none may be below what anybody was told before this was asked.
-async fn fetched(run: &Run, client: &Client, partitions: &[i32]) -> Option<Vec<(i32, i64)>> {
-    let floors: Vec<i64> = partitions.iter().map(|index| run.group.borrow().floor(*index)).collect();
+pub(super) async fn fetched(
+    history: &RefCell<GroupHistory>,
+    client: &Client,
+    group: &str,
+    partitions: &[i32],
+) -> Option<Vec<(i32, i64)>> {
+    let floors: Vec<i64> = partitions.iter().map(|index| history.borrow().floor(*index)).collect();
     let topic =
         OffsetFetchRequestTopic { name: topic_name(TOPIC).into(), partition_indexes: partitions.to_vec() };
     let request =
-        OffsetFetchRequest { group_id: GROUP.into(), topics: Some(vec![topic]), ..Default::default() };
+        OffsetFetchRequest { group_id: group.into(), topics: Some(vec![topic]), ..Default::default() };
     let answer: OffsetFetchResponse = client.call(OFFSET_FETCH, &request).await?;
     let error = code(answer.error_code);
     if !error.is_ok() {
@@ -306,10 +321,10 @@ async fn fetched(run: &Run, client: &Client, partitions: &[i32]) -> Option<Vec<(
         return None;
     }
     let mut numbers = Vec::with_capacity(partitions.len());
-    let mut history = run.group.borrow_mut();
+    let mut history = history.borrow_mut();
     for (told, floor) in answer.topics[0].partitions.iter().zip(floors) {
         let (index, number) = (told.partition_index, told.committed_offset);
-        assert!(number >= floor, "partition {index}: {floor} was told, then {number}");
+        assert!(number >= floor, "partition {index} of {group}: {floor} was told, then {number}");
         history.raise(index, number);
         numbers.push((index, number));
     }
@@ -317,11 +332,11 @@ async fn fetched(run: &Run, client: &Client, partitions: &[i32]) -> Option<Vec<(
 }
 
 /// Asks for all offsets at the end.
-pub(super) async fn judge(run: &Run, partitions: i32) {
+pub(super) async fn judge(run: &Run, history: &RefCell<GroupHistory>, group: &str, partitions: i32) {
     let all: Vec<i32> = (0..partitions).collect();
     loop {
         let client = run.client().await;
-        if find(&client).await.is_some() && fetched(run, &client, &all).await.is_some() {
+        if find(&client, group).await.is_some() && fetched(history, &client, group, &all).await.is_some() {
             return;
         }
         run.exec.sleep(run.exec.micros(0, 5000)).await;

@@ -15,6 +15,7 @@ pub mod exec;
 pub mod groups;
 pub mod history;
 pub mod ledger;
+mod mixed;
 pub mod net;
 mod producer;
 #[cfg(test)]

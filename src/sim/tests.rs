@@ -42,16 +42,18 @@ fn more_seeds() {
 
 #[test]
 fn acknowledged_records_survive_every_seed() {
-    let (mut acknowledged, mut commits, mut transactions) = (0, 0, 0);
+    let (mut acknowledged, mut commits, mut mixed_commits, mut transactions) = (0, 0, 0, 0);
     for seed in seeds_that_failed().chain(0..SEEDS) {
         println!("seed {seed}");
         let outcome = run(seed);
         acknowledged += outcome.acknowledged;
         commits += outcome.commits;
+        mixed_commits += outcome.mixed_commits;
         transactions += outcome.transactions;
     }
     assert!(transactions > 2 * 500, "transactions are committed: {transactions}");
     assert!(commits > 4 * 500, "groups do something: {commits} commits");
+    assert!(mixed_commits > 4 * 500, "groups of both protocols do something: {mixed_commits} commits");
     assert!(acknowledged > 50 * 500, "the runs do something: {acknowledged} records");
 }
 

@@ -7,6 +7,7 @@ use super::exec::{Exec, Group};
 use super::groups::{self, GroupHistory};
 use super::history::History;
 use super::ledger::{self, Ledger};
+use super::mixed;
 use super::producer::Producer;
 use super::txns;
 use crate::base::Offset;
@@ -42,6 +43,8 @@ pub struct Run {
     pub histories: RefCell<BTreeMap<Place, History>>,
     /// What members of the group were told.
     pub group: RefCell<GroupHistory>,
+    /// What members of the group of both protocols were told.
+    pub mixed: RefCell<GroupHistory>,
     /// What transactional producers did.
     pub ledger: RefCell<Ledger>,
     /// Producers send no new records any more.
@@ -61,6 +64,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// Commits that were acknowledged.
     pub commits: usize,
+    /// Commits of members of the group of both protocols that were acknowledged.
+    pub mixed_commits: usize,
     /// Transactions whose commit was acknowledged.
     pub transactions: usize,
 }
@@ -83,9 +88,11 @@ pub fn run(seed: u64) -> Outcome {
     let mut set = |key: &str, value: u64| {
         layers.set(key, &value.to_string(), Source::Flag("the run".to_owned()));
     };
+    set("flush.overlap.bytes", [0, 1 << 10, 1 << 18][usize::try_from(exec.below(3)).expect("below 3")]);
     set("memory.bytes", 64 << 10 << exec.below(8));
     // Short enough that members time out while others work.
     set("group.min.session.timeout.ms", 1);
+    set("group.consumer.session.timeout.ms", 300);
     set("group.initial.rebalance.delay.ms", exec.below(30));
     set("offsets.topic.num.partitions", 1 + exec.below(4));
     set("offsets.topic.segment.bytes", 1 << 20);
@@ -99,6 +106,7 @@ pub fn run(seed: u64) -> Outcome {
         node,
         histories: RefCell::default(),
         group: RefCell::default(),
+        mixed: RefCell::default(),
         ledger: RefCell::default(),
         ending: Cell::new(false),
         busy: Cell::new(0),
@@ -107,9 +115,15 @@ pub fn run(seed: u64) -> Outcome {
     exec.run(run.clone().live(), STEPS_MAX);
     exec.end();
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
-    let commits = run.group.borrow().commits;
-    let transactions = run.ledger.borrow().commits;
-    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits, transactions }
+    let (group, mixed, ledger) = (run.group.borrow(), run.mixed.borrow(), run.ledger.borrow());
+    Outcome {
+        trace: exec.trace(),
+        steps: exec.steps(),
+        acknowledged,
+        commits: group.commits,
+        mixed_commits: mixed.commits,
+        transactions: ledger.commits,
+    }
 }
 
 /// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
@@ -140,6 +154,13 @@ impl Run {
             let shared = self.partitions_of(0);
             for number in 0..1 + exec.below(4) {
                 self.spawn(groups::member(self.clone(), number, shared));
+            }
+        }
+        let is_mixed = exec.chance(40);
+        if is_mixed {
+            let shared = self.partitions_of(0);
+            for number in 0..2 + exec.below(4) {
+                self.spawn(mixed::member(self.clone(), number, shared));
             }
         }
         for place in &places {
@@ -175,7 +196,10 @@ impl Run {
             self.judge(place).await;
         }
         if grouped {
-            groups::judge(&self, self.partitions_of(0)).await;
+            groups::judge(&self, &self.group, groups::GROUP, self.partitions_of(0)).await;
+        }
+        if is_mixed {
+            mixed::judge(&self, self.partitions_of(0)).await;
         }
         if producers > 0 {
             ledger::judge(&self, producers).await;

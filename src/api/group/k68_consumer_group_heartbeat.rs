@@ -1,7 +1,8 @@
 //! ConsumerGroupHeartbeat (key 68), versions 0 and 1: a member of the consumer protocol (KIP-848) joins, lives, moves
-//! from share to share, and leaves. Rules: row 115.
+//! from share to share, and leaves; the first one makes a consumer group of a classic group. Rules: rows 115, 116.
 //!
-//! Deviation: groups don't move between the protocols while they have members; who comes with the other one is refused.
+//! Deviations: partitions are shared out, and regular expressions resolved, in the heartbeat that asks for it, where
+//! Apache Kafka does both in the background and answers with the share that the member has so far.
 
 use super::{Api, Context, Plan, ask_one, failure};
 use crate::group::call::{Client, GroupOp, GroupReply};

@@ -5,6 +5,7 @@ use super::{ClassicGroup, State, ms};
 use crate::base::ErrorCode;
 use crate::base::limits::{GROUP_BYTES_MAX, GROUP_MEMBERS_MAX};
 use crate::group::call::{Asker, Client, GroupReply};
+use crate::group::chronicle::Why;
 use crate::group::coordinator::Turn;
 use crate::group::timers::Timer;
 use crate::wire::Str;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 const NEW_MEMBER_JOIN_MS: u64 = 300_000;
 
 /// First version in which a member asks twice, the second time with the id that it got (KIP-394).
-const KNOWN_MEMBER_ID_FROM: i16 = 4;
+pub(in crate::group) const KNOWN_MEMBER_ID_FROM: i16 = 4;
 
 /// First version in which a leader can be told to leave the shares as they are (KIP-814).
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
@@ -31,17 +32,17 @@ pub(in crate::group) struct Join<'a> {
 }
 
 impl Join<'_> {
-    fn instance(&self) -> Option<&str> {
+    pub(in crate::group) fn instance(&self) -> Option<&str> {
         self.request.group_instance_id.as_deref()
     }
 
     /// Version 0 has no rebalance timeout; the session's is it.
-    fn rebalance_timeout_ms(&self) -> i32 {
+    pub(in crate::group) fn rebalance_timeout_ms(&self) -> i32 {
         if self.version == 0 { self.request.session_timeout_ms } else { self.request.rebalance_timeout_ms }
     }
 
     /// The protocols, each once, in memory of their own.
-    fn protocols(&self) -> Vec<(Str, Bytes)> {
+    pub(in crate::group) fn protocols(&self) -> Vec<(Str, Bytes)> {
         let mut list: Vec<(Str, Bytes)> = Vec::with_capacity(self.request.protocols.len());
         for protocol in &self.request.protocols {
             if !list.iter().any(|(name, _)| *name == protocol.name) {
@@ -151,6 +152,7 @@ impl ClassicGroup {
             is_new: true,
         });
         turn.timers.set(self.session(&id), turn.now.mono_ms + NEW_MEMBER_JOIN_MS);
+        self.blame(&id, Why::Joined, turn);
         self.rebalance_or_complete(turn);
     }
 
@@ -171,6 +173,10 @@ impl ClassicGroup {
                 turn.reply(join.asker, GroupReply::Join(answer));
             }
             State::PreparingRebalance | State::CompletingRebalance | State::Stable => {
+                // While members rejoin, doing so causes nothing.
+                if self.state != State::PreparingRebalance {
+                    self.blame(id, Why::Rejoined, turn);
+                }
                 self.update(id, join, turn);
                 self.rebalance_or_complete(turn);
             }
@@ -229,9 +235,11 @@ impl ClassicGroup {
                 turn.out.records.push(self.record());
                 turn.reply(join.asker, GroupReply::Join(answer));
             }
-            State::Stable => self.rebalance_or_complete(turn),
-            // The leader may be sharing out to the old id.
-            State::CompletingRebalance => self.prepare_rebalance(turn),
+            // In the other state the leader may be sharing out to the old id.
+            State::Stable | State::CompletingRebalance => {
+                self.blame(&new, Why::Rejoined, turn);
+                self.prepare_rebalance(turn);
+            }
             State::PreparingRebalance | State::Empty => self.complete_join_if_all_are_here(turn),
         }
     }

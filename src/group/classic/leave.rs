@@ -2,6 +2,7 @@
 
 use super::{ClassicGroup, State};
 use crate::base::ErrorCode;
+use crate::group::chronicle::Why;
 use crate::group::coordinator::Turn;
 use crate::group::timers::Timer;
 use crate::wire::Str;
@@ -40,7 +41,7 @@ impl ClassicGroup {
             let Some(id) = instance.and_then(|name| self.members.instance(name)).cloned() else {
                 return ErrorCode::UnknownMemberId;
             };
-            self.dismiss(&id, turn);
+            self.dismiss(&id, Why::Left, turn);
             return ErrorCode::None;
         }
         if self.pending_join.remove(id) {
@@ -50,7 +51,7 @@ impl ClassicGroup {
         match self.check_member(id, instance) {
             Err(error) => error,
             Ok(()) => {
-                self.dismiss(id, turn);
+                self.dismiss(id, Why::Left, turn);
                 ErrorCode::None
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::base::limits::GROUP_MEMBER_OVERHEAD_BYTES;
 use crate::group::call::Asker;
+use crate::group::chronicle::{Cause, Why};
 use crate::wire::Str;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -38,6 +39,16 @@ impl Member {
     /// gone without anybody knowing.
     pub(super) fn is_waiting(&self) -> bool {
         !self.is_new && (self.joining.is_some() || self.syncing.is_some())
+    }
+
+    pub(super) fn cause(&self, why: Why) -> Cause {
+        Cause {
+            why,
+            member: self.id.clone(),
+            instance: self.instance.clone(),
+            client_id: self.client_id.clone(),
+            client_host: self.client_host.clone(),
+        }
     }
 
     fn bytes(&self) -> usize {

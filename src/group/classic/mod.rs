@@ -6,24 +6,24 @@
 mod join;
 mod leave;
 mod members;
+mod migrate;
 mod phase;
 mod stored;
 mod subscription;
 mod sync;
 
+use super::chronicle::{Owners, Why};
 use super::coordinator::Turn;
+use super::migration::{self, CONSUMER};
 use super::timers::Timer;
 use crate::base::ErrorCode;
 use crate::base::mutant::{Mutant, planted};
 use crate::wire::Str;
 use crate::wire::generated::describe_groups_response::{DescribedGroup, DescribedGroupMember};
-pub(super) use join::{Join, refused as join_refused};
+pub(super) use join::{Join, KNOWN_MEMBER_ID_FROM, refused as join_refused};
 use members::{Member, Members};
 use std::collections::{BTreeMap, BTreeSet};
 pub(super) use sync::refused as sync_refused;
-
-/// What a consumer's protocol type says; only its metadata is ever looked into.
-const CONSUMER: &str = "consumer";
 
 /// Where a group is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,8 @@ impl ClassicGroup {
         self.leader.as_deref() == Some(member)
     }
 
-    fn uses_consumer_protocol(&self) -> bool {
+    /// Whether its members are consumers; only their metadata is ever looked into.
+    pub(super) fn uses_consumer_protocol(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
@@ -156,6 +157,36 @@ impl ClassicGroup {
     fn renew_session(&self, member: &str, turn: &mut Turn<'_>) {
         let Some(timeout) = self.members.get(member).map(|member| member.session_timeout_ms) else { return };
         turn.timers.set(self.session(member), turn.now.mono_ms + ms(timeout));
+    }
+
+    /// Notes that a member causes what follows.
+    fn blame(&self, member: &str, why: Why, turn: &mut Turn<'_>) {
+        turn.out.causes.extend(self.members.get(member).map(|member| member.cause(why)));
+    }
+
+    /// Who reads what, as far as that can be known: a group of consumers whose members stop until they are together
+    /// again reads nothing meanwhile, one that rebalances cooperatively goes on.
+    pub(super) fn owners(&self) -> Option<Owners> {
+        if !self.uses_consumer_protocol() {
+            return None;
+        }
+        if self.state != State::Stable {
+            let goes_on = self.protocol.as_deref().is_some_and(|name| name.starts_with("cooperative"));
+            return (!goes_on).then(Owners::new);
+        }
+        let mut owners = Owners::new();
+        for member in self.members.iter() {
+            for (topic, own) in migration::assignment(&member.assignment).unwrap_or_default() {
+                owners
+                    .extend(own.into_iter().map(|partition| ((topic.clone(), partition), member.id.clone())));
+            }
+        }
+        Some(owners)
+    }
+
+    /// Whether no rebalance is under way.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, State::Stable | State::Empty)
     }
 
     /// The longest of its members' rebalance timeouts.

@@ -3,6 +3,7 @@
 use super::{ClassicGroup, State};
 use crate::base::ErrorCode;
 use crate::group::call::GroupReply;
+use crate::group::chronicle::Why;
 use crate::group::coordinator::Turn;
 use crate::group::timers::Timer;
 use crate::wire::Str;
@@ -88,6 +89,7 @@ impl ClassicGroup {
         let absent: Vec<Str> = absent.map(|member| member.id.clone()).collect();
         for id in &absent {
             turn.timers.cancel(&self.session(id));
+            self.blame(id, Why::Overdue, turn);
             self.remove(id);
         }
         if !self.elect_leader_that_joined() && !self.members.is_empty() {
@@ -152,6 +154,7 @@ impl ClassicGroup {
         }
         for id in std::mem::take(&mut self.pending_sync) {
             turn.timers.cancel(&self.session(&id));
+            self.blame(&id, Why::Overdue, turn);
             self.remove(&id);
         }
         self.prepare_rebalance(turn);
@@ -162,7 +165,7 @@ impl ClassicGroup {
         if self.pending_join.remove(id) {
             self.complete_join_when_removed(turn);
         } else if self.members.get(id).is_some_and(|member| !member.is_waiting()) {
-            self.dismiss(id, turn);
+            self.dismiss(id, Why::Silent, turn);
             match self.state {
                 State::Stable | State::CompletingRebalance => self.prepare_rebalance(turn),
                 State::PreparingRebalance => self.complete_join_when_removed(turn),
@@ -179,7 +182,8 @@ impl ClassicGroup {
     }
 
     /// Takes a member out of the group; a JoinGroup of it that waits is told, so that a living client joins anew.
-    pub(super) fn dismiss(&mut self, id: &str, turn: &mut Turn<'_>) {
+    pub(super) fn dismiss(&mut self, id: &str, why: Why, turn: &mut Turn<'_>) {
+        self.blame(id, why, turn);
         turn.timers.cancel(&self.session(id));
         let askers = self.members.change(id, |member| (member.joining.take(), member.syncing.take()));
         if let Some((joining, syncing)) = askers {

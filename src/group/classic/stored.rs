@@ -2,6 +2,7 @@
 
 use super::members::{Member, Members};
 use super::{ClassicGroup, State};
+use crate::group::chronicle::{Cause, Why};
 use crate::group::coordinator::Turn;
 use crate::group::record::{self, GroupRecord};
 use crate::wire::Str;
@@ -78,12 +79,18 @@ impl ClassicGroup {
 
     /// The log is read: members have a session's time to show up.
     pub(in crate::group) fn begin(&mut self, turn: &mut Turn<'_>) {
-        for id in self.members.ids() {
-            self.renew_session(&id, turn);
-        }
+        self.renew_sessions(turn);
         if self.members.len() > turn.settings.members_max {
+            turn.out.causes.push(Cause::of(Why::Oversized));
             // The bound was lowered: a rebalance lets members commit before the last ones to join are refused.
             self.prepare_rebalance(turn);
+        }
+    }
+
+    /// Gives every member a session's time from now.
+    pub(in crate::group) fn renew_sessions(&self, turn: &mut Turn<'_>) {
+        for id in self.members.ids() {
+            self.renew_session(&id, turn);
         }
     }
 }

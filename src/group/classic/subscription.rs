@@ -1,9 +1,8 @@
 //! Which topics a group of consumers reads, from what its members say of themselves.
 
 use super::{CONSUMER, ClassicGroup};
-use crate::wire::generated::ConsumerProtocolSubscription;
-use crate::wire::{Decode, Reader, Str};
-use bytes::Bytes;
+use crate::group::migration;
+use crate::wire::Str;
 use std::collections::BTreeSet;
 
 impl ClassicGroup {
@@ -19,19 +18,8 @@ impl ClassicGroup {
         let protocol = self.protocol.as_deref()?;
         let mut topics = BTreeSet::new();
         for member in self.members.iter() {
-            topics.extend(topics_of(member.metadata(protocol))?);
+            topics.extend(migration::topics(&member.metadata(protocol))?);
         }
         Some(topics)
     }
-}
-
-/// Topics of one subscription. All versions begin like version 0.
-fn topics_of(metadata: Bytes) -> Option<Vec<Str>> {
-    let mut reader = Reader::new(metadata);
-    let version = reader.i16().ok()?;
-    if version < 0 {
-        return None;
-    }
-    let subscription = ConsumerProtocolSubscription::decode(&mut reader, 0).ok()?;
-    Some(subscription.topics.iter().map(Str::detached).collect())
 }

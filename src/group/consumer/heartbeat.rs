@@ -1,21 +1,19 @@
 //! ConsumerGroupHeartbeat: joining, changing, giving up and taking partitions, leaving.
 
-use super::assign::{ASSIGNORS, Wish, assign};
+use super::assign::ASSIGNORS;
 use super::reconcile::Owned;
-use super::{ConsumerGroup, LEAVES, LEAVES_FOR_NOW, Member, Refusal, Share, State, Topics};
+use super::{
+    ConsumerGroup, FENCED_INSTANCE, FULL, LEAVES, LEAVES_FOR_NOW, Member, Refusal, Share, UNKNOWN_MEMBER,
+};
 use crate::base::limits::{GROUP_BYTES_MAX, GROUP_MEMBERS_MAX};
 use crate::base::{ErrorCode, TopicId};
 use crate::group::call::Client;
+use crate::group::chronicle::Why;
 use crate::group::coordinator::Turn;
 use crate::wire::Str;
 use crate::wire::generated::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use crate::wire::generated::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
-use regex::RegexBuilder;
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-/// Bytes that one compiled regular expression may take.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+use std::collections::BTreeMap;
 
 /// A heartbeat with what goes with it.
 pub(in crate::group) struct Beat<'a> {
@@ -23,7 +21,6 @@ pub(in crate::group) struct Beat<'a> {
     pub(in crate::group) client: &'a Client,
     /// The member's id: its own, or a new one.
     pub(in crate::group) member: Str,
-    pub(in crate::group) topics: &'a Topics,
 }
 
 impl Beat<'_> {
@@ -33,8 +30,8 @@ impl Beat<'_> {
         version: i16,
     ) -> Result<(), Refusal> {
         let bad = |why| Err((ErrorCode::InvalidRequest, why));
-        let is_blank = |text: &Option<Str>| text.as_deref().is_some_and(str::is_empty);
-        if request.group_id.is_empty() {
+        let is_blank = |text: &Option<Str>| text.as_deref().is_some_and(|text| text.trim().is_empty());
+        if request.group_id.trim().is_empty() {
             return bad("GroupId can't be empty.");
         }
         if is_blank(&request.instance_id) {
@@ -43,7 +40,7 @@ impl Beat<'_> {
         if is_blank(&request.rack_id) {
             return bad("RackId can't be empty.");
         }
-        if (version >= 1 || request.member_epoch != 0) && request.member_id.is_empty() {
+        if (version >= 1 || request.member_epoch != 0) && request.member_id.trim().is_empty() {
             return bad("MemberId can't be empty.");
         }
         match request.member_epoch {
@@ -81,47 +78,88 @@ impl ConsumerGroup {
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         let request = beat.request;
         if matches!(request.member_epoch, LEAVES | LEAVES_FOR_NOW) {
-            return self.leave(beat, turn);
+            return self.leave(request, turn);
+        }
+        if let Some(answer) = self.still_beat(beat, turn) {
+            return Ok(answer);
         }
         let owned: Option<Share> = request.topic_partitions.as_ref().map(|list| {
             list.iter().map(|own| (own.topic_id, own.partitions.iter().copied().collect())).collect()
         });
         let before = self.member_of(beat, owned.as_ref(), turn)?;
-        let mut member = self.updated(&before, beat);
-        if let Some(regex) = &member.regex {
-            self.describe_topics(regex.clone(), beat.topics, turn)?;
-        }
-        let is_new = !self.members.contains_key(&member.id);
-        let subscribes = is_new || before.names != member.names || before.regex != member.regex;
-        if is_new || before != member {
-            turn.out.records.push(self.member_record(&member));
-        }
-        if let Some(instance) = &member.instance {
-            self.instances.insert(instance.clone(), member.id.clone());
-        }
-        self.members.insert(member.id.clone(), member.clone());
-        self.matches
-            .retain(|regex, _| self.members.values().any(|other| other.regex.as_ref() == Some(regex)));
-        self.share_out(subscribes, beat.topics, turn);
-        member = self.reconcile(&member, owned.as_ref(), turn);
-        self.renew_session(&member.id, turn);
+        let member = updated(&before, beat);
+        self.check_regex(member.regex.as_ref())?;
+        let member = self.take_in(&before, member, owned.as_ref(), turn);
         let full = request.member_epoch == 0
             || request.rebalance_timeout_ms != -1
                 && (request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some())
                 && request.topic_partitions.is_some();
         let told = full || member.assigned != before.assigned;
-        let share = |(topic, own): (&TopicId, &BTreeSet<i32>)| TopicPartitions {
+        let share = |(topic, own): (&TopicId, &BTreeMap<i32, i32>)| TopicPartitions {
             topic_id: *topic,
-            partitions: own.iter().copied().collect(),
+            partitions: own.keys().copied().collect(),
         };
         let assignment = Assignment { topic_partitions: member.assigned.iter().map(share).collect() };
-        Ok(ConsumerGroupHeartbeatResponse {
-            member_id: Some(member.id.clone()),
-            member_epoch: member.epoch,
-            heartbeat_interval_ms: turn.settings.consumer_heartbeat_ms,
-            assignment: told.then_some(assignment),
-            ..Default::default()
-        })
+        Ok(ConsumerGroupHeartbeatResponse { assignment: told.then_some(assignment), ..answer(&member, turn) })
+    }
+
+    /// The common heartbeat: a member that has its share has nothing to say, and nothing has happened. Groups are large
+    /// and heartbeats many, so this one looks at nothing but the member.
+    fn still_beat(&self, beat: &Beat<'_>, turn: &mut Turn<'_>) -> Option<ConsumerGroupHeartbeatResponse> {
+        let request = beat.request;
+        let member = self.members.get(&request.member_id)?;
+        let says_nothing = request.rebalance_timeout_ms == -1
+            && request.subscribed_topic_names.is_none()
+            && request.subscribed_topic_regex.is_none()
+            && request.server_assignor.is_none()
+            && request.rack_id.is_none();
+        let is_settled = self.epoch == self.assignment_epoch
+            && member.is_reconciled_to(self.epoch)
+            && self.has_seen(turn.topics);
+        let is_itself = request.member_epoch == member.epoch
+            && (request.instance_id.is_none() || request.instance_id == member.instance)
+            && member.classic.is_none()
+            && member.client_id == beat.client.id
+            && member.client_host == beat.client.host;
+        if !(says_nothing && is_settled && is_itself) {
+            return None;
+        }
+        self.renew_session(member, turn);
+        Some(answer(member, turn))
+    }
+
+    /// Takes a member in as it is now, shares out what must be, and takes it a step further. It comes back with the
+    /// share that it may have.
+    pub(super) fn take_in(
+        &mut self,
+        before: &Member,
+        member: Member,
+        owned: Owned<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Member {
+        let is_new = !self.members.contains_key(&member.id);
+        let subscribes = is_new || before.names != member.names || before.regex != member.regex;
+        if is_new || *before != member {
+            turn.out.records.push(self.member_record(&member));
+            if let Some(instance) = &member.instance {
+                self.instances.insert(instance.clone(), member.id.clone());
+            }
+            self.members.insert(member.id.clone(), member.clone());
+        }
+        if subscribes {
+            turn.out.causes.push(member.cause(if is_new { Why::Joined } else { Why::Subscribed }));
+        }
+        self.refresh(subscribes, turn);
+        self.retarget(turn);
+        let member = self.reconcile(member, owned, turn);
+        self.renew_session(&member, turn);
+        member
+    }
+
+    /// Whether a member that isn't known finds no room.
+    pub(super) fn is_full(&self, member: &str, turn: &Turn<'_>) -> bool {
+        let bound = turn.settings.consumer_members_max.min(GROUP_MEMBERS_MAX);
+        !self.members.contains_key(member) && (self.members.len() >= bound || self.size >= GROUP_BYTES_MAX)
     }
 
     /// The member that asks, as it was: known, new, or in a static member's place.
@@ -132,206 +170,76 @@ impl ConsumerGroup {
         turn: &mut Turn<'_>,
     ) -> Result<Member, Refusal> {
         let (request, joins) = (beat.request, beat.request.member_epoch == 0);
-        let known = self.members.get(&beat.member);
-        let bound = turn.settings.consumer_members_max.min(GROUP_MEMBERS_MAX);
-        if known.is_none() && (self.members.len() >= bound || self.bytes() >= GROUP_BYTES_MAX) {
-            return Err((
-                ErrorCode::GroupMaxSizeReached,
-                "The consumer group has reached its maximum capacity.",
-            ));
+        if self.is_full(&beat.member, turn) {
+            return Err(FULL);
         }
         let Some(instance) = &request.instance_id else {
-            return match known {
+            return match self.members.get(&beat.member) {
                 None if joins => Ok(Member::new(beat.member.detached())),
-                None => Err((ErrorCode::UnknownMemberId, "The member is not a member of the group.")),
+                None => Err(UNKNOWN_MEMBER),
                 Some(member) => check_epoch(member, request.member_epoch, owned).map(|()| member.clone()),
             };
         };
-        match self.instances.get(instance).and_then(|id| self.members.get(id)) {
+        match self.static_member(instance).cloned() {
             None if joins => Ok(Member::new(beat.member.detached())),
             None => Err((ErrorCode::UnknownMemberId, "The instance id is unknown.")),
-            Some(member) if member.id == beat.member => {
-                check_epoch(member, request.member_epoch, owned).map(|()| member.clone())
-            }
-            Some(_) if !joins => {
-                Err((ErrorCode::FencedInstanceId, "The static member was fenced by another member."))
-            }
-            Some(member) if member.epoch != LEAVES_FOR_NOW => {
-                Err((ErrorCode::UnreleasedInstanceId, "The instance id is owned by another member."))
-            }
-            Some(member) => {
-                let old = member.clone();
+            Some(old) if joins => {
+                // One that speaks the other protocol can't say that it left.
+                if old.epoch != LEAVES_FOR_NOW && old.classic.is_none() {
+                    return Err((
+                        ErrorCode::UnreleasedInstanceId,
+                        "The instance id is owned by another member.",
+                    ));
+                }
                 Ok(self.replace(&old, beat.member.detached(), turn))
             }
+            Some(member) if member.id != beat.member => Err(FENCED_INSTANCE),
+            Some(member) => check_epoch(&member, request.member_epoch, owned).map(|()| member),
         }
     }
 
+    pub(super) fn static_member(&self, instance: &str) -> Option<&Member> {
+        self.instances.get(instance).and_then(|id| self.members.get(id))
+    }
+
     /// A static member came back under a new id: the share is its own again.
-    fn replace(&mut self, old: &Member, id: Str, turn: &mut Turn<'_>) -> Member {
-        turn.timers.cancel(&self.session(&old.id));
-        turn.timers.cancel(&self.revocation(&old.id));
-        self.members.remove(&old.id);
-        turn.out.records.extend(super::tombstones(&self.id, &old.id));
+    pub(super) fn replace(&mut self, old: &Member, id: Str, turn: &mut Turn<'_>) -> Member {
+        let target = self.targets.get(&old.id).cloned();
+        self.remove(&old.id, turn);
         let new = Member { id: id.clone(), epoch: 0, previous_epoch: 0, ..old.clone() };
         turn.out.records.push(self.member_record(&new));
-        if let Some(target) = self.targets.remove(&old.id) {
+        if let Some(target) = target {
             turn.out.records.push(self.target_record(&id, &target));
             self.targets.insert(id.clone(), target);
         }
         turn.out.records.push(self.current_record(&new));
+        if let Some(instance) = &new.instance {
+            self.instances.insert(instance.clone(), id.clone());
+        }
         self.members.insert(id, new.clone());
         new
     }
 
-    fn updated(&self, before: &Member, beat: &Beat<'_>) -> Member {
-        let request = beat.request;
-        let mut member = before.clone();
-        let text =
-            |new: &Option<Str>, old: &Option<Str>| new.as_ref().map(Str::detached).or_else(|| old.clone());
-        member.instance = text(&request.instance_id, &before.instance);
-        member.rack = text(&request.rack_id, &before.rack);
-        member.assignor = text(&request.server_assignor, &before.assignor);
-        member.regex = text(&request.subscribed_topic_regex, &before.regex).filter(|regex| !regex.is_empty());
-        if let Some(names) = &request.subscribed_topic_names {
-            member.names = names.iter().map(Str::detached).collect();
-        }
-        if request.rebalance_timeout_ms != -1 {
-            member.rebalance_timeout_ms = request.rebalance_timeout_ms;
-        }
-        if member.client_id != beat.client.id || member.client_host != beat.client.host {
-            (member.client_id, member.client_host) = (beat.client.id.detached(), beat.client.host.detached());
-        }
-        member
-    }
-
-    /// Finds the topics that a regular expression describes.
-    fn describe_topics(&mut self, regex: Str, topics: &Topics, turn: &mut Turn<'_>) -> Result<(), Refusal> {
-        let whole = format!("^(?:{regex})$");
-        let compiled = RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).build();
-        let Ok(compiled) = compiled else {
-            return Err((
-                ErrorCode::InvalidRegularExpression,
-                "SubscribedTopicRegex is not a valid regular expression.",
-            ));
-        };
-        let found: BTreeSet<Str> = topics
-            .keys()
-            .filter(|name| !name.starts_with("__") && compiled.is_match(name))
-            .cloned()
-            .collect();
-        if self.matches.get(&regex) != Some(&found) {
-            turn.out.records.push(self.regex_record(&regex, &found, turn.now.wall_ms));
-            self.matches.insert(regex, found);
-        }
-        Ok(())
-    }
-
-    /// Shares partitions out anew if subscriptions or topics have changed.
-    fn share_out(&mut self, subscribes: bool, topics: &Topics, turn: &mut Turn<'_>) {
-        let hash = self.hash_of(topics);
-        if subscribes || hash != self.metadata_hash {
-            self.metadata_hash = hash;
-            self.epoch += 1;
-            turn.out.records.push(self.epoch_record());
-        }
-        if self.epoch <= self.assignment_epoch {
-            return;
-        }
-        let mut partitions = BTreeMap::new();
-        let mut wishes = Vec::with_capacity(self.members.len());
-        for member in self.members.values() {
-            let read = self.topics_of(member).filter_map(|name| topics.get(name)).copied();
-            let mut wish =
-                Wish { before: self.targets.get(&member.id).cloned().unwrap_or_default(), ..Wish::default() };
-            for (id, count) in read {
-                wish.topics.insert(id);
-                partitions.insert(id, count);
-            }
-            wishes.push(wish);
-        }
-        let shares = assign(self.assignor(), &wishes, &partitions);
-        let ids: Vec<Str> = self.members.keys().cloned().collect();
-        for (id, share) in ids.into_iter().zip(shares) {
-            if self.targets.get(&id) != Some(&share) {
-                turn.out.records.push(self.target_record(&id, &share));
-                self.targets.insert(id, share);
-            }
-        }
-        self.assignment_epoch = self.epoch;
-        turn.out.records.push(self.assignment_epoch_record(turn.now.wall_ms));
-    }
-
-    /// The assignor that most members prefer.
-    pub(super) fn assignor(&self) -> &'static str {
-        let votes = |name: &&str| {
-            self.members.values().filter(|member| member.assignor.as_deref() == Some(*name)).count()
-        };
-        let mut best = ASSIGNORS[0];
-        for name in ASSIGNORS {
-            if votes(&name) > votes(&best) {
-                best = name;
-            }
-        }
-        best
-    }
-
-    /// What is known of the topics that anybody reads, as a number.
-    fn hash_of(&self, topics: &Topics) -> i64 {
-        let read: BTreeSet<&Str> = self.members.values().flat_map(|member| self.topics_of(member)).collect();
-        let mut hasher = DefaultHasher::new();
-        for name in read {
-            if let Some((id, count)) = topics.get(name) {
-                (name.as_str(), id.0, count).hash(&mut hasher);
-            }
-        }
-        hasher.finish().cast_signed()
-    }
-
-    fn reconcile(&mut self, member: &Member, owned: Owned<'_>, turn: &mut Turn<'_>) -> Member {
-        let after = self.reconciled(member, owned);
-        if after != *member {
-            turn.out.records.push(self.current_record(&after));
-            if after.state == State::Unrevoked {
-                self.await_revocation(&after, turn);
-            } else {
-                turn.timers.cancel(&self.revocation(&after.id));
-            }
-            self.members.insert(after.id.clone(), after.clone());
-        }
-        after
-    }
-
     fn leave(
         &mut self,
-        beat: &Beat<'_>,
+        request: &ConsumerGroupHeartbeatRequest,
         turn: &mut Turn<'_>,
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
-        let request = beat.request;
-        let id = match &request.instance_id {
-            None => self.members.get(&request.member_id).map(|member| member.id.clone()),
-            Some(instance) => match self.instances.get(instance) {
-                Some(id) if *id != request.member_id => {
-                    return Err((
-                        ErrorCode::FencedInstanceId,
-                        "The static member was fenced by another member.",
-                    ));
-                }
-                other => other.cloned(),
+        let found = match &request.instance_id {
+            None => self.members.get(&request.member_id),
+            Some(instance) => match self.static_member(instance) {
+                Some(member) if member.id != request.member_id => return Err(FENCED_INSTANCE),
+                found => found,
             },
         };
-        let Some(id) = id else {
-            return Err((ErrorCode::UnknownMemberId, "The member is not a member of the group."));
-        };
+        let member = found.cloned().ok_or(UNKNOWN_MEMBER)?;
         if request.member_epoch == LEAVES_FOR_NOW {
-            if let Some(member) = self.members.get_mut(&id) {
-                member.epoch = LEAVES_FOR_NOW;
-                member.revoking.clear();
-                let member = member.clone();
-                turn.timers.cancel(&self.revocation(&id));
-                turn.out.records.push(self.current_record(&member));
-            }
+            turn.timers.cancel(&self.step(&member.id));
+            let away = Member { epoch: LEAVES_FOR_NOW, revoking: super::Held::new(), ..member };
+            turn.out.records.push(self.current_record(&away));
+            self.members.insert(away.id.clone(), away);
         } else {
-            self.fence(&id, turn);
+            self.fence_all(&[member.id], Why::Left, turn);
         }
         Ok(ConsumerGroupHeartbeatResponse {
             member_id: Some(request.member_id.clone()),
@@ -341,13 +249,48 @@ impl ConsumerGroup {
     }
 }
 
+fn answer(member: &Member, turn: &Turn<'_>) -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse {
+        member_id: Some(member.id.clone()),
+        member_epoch: member.epoch,
+        heartbeat_interval_ms: turn.settings.consumer_heartbeat_ms,
+        ..Default::default()
+    }
+}
+
+/// A member with what its heartbeat says of it; what the heartbeat leaves out stays.
+fn updated(before: &Member, beat: &Beat<'_>) -> Member {
+    let request = beat.request;
+    let text = |new: &Option<Str>, old: &Option<Str>| new.as_ref().map(Str::detached).or_else(|| old.clone());
+    let regex = text(&request.subscribed_topic_regex, &before.regex).filter(|regex| !regex.is_empty());
+    let names = request.subscribed_topic_names.as_ref();
+    Member {
+        instance: text(&request.instance_id, &before.instance),
+        rack: text(&request.rack_id, &before.rack),
+        assignor: text(&request.server_assignor, &before.assignor),
+        regex,
+        names: names.map_or_else(|| before.names.clone(), |names| names.iter().map(Str::detached).collect()),
+        rebalance_timeout_ms: match request.rebalance_timeout_ms {
+            -1 => before.rebalance_timeout_ms,
+            timeout => timeout,
+        },
+        client_id: beat.client.id.detached(),
+        client_host: beat.client.host.detached(),
+        classic: None,
+        ..before.clone()
+    }
+}
+
 /// Checks a member's epoch. The one before is good if the answer with the next may have been lost.
 fn check_epoch(member: &Member, epoch: i32, owned: Owned<'_>) -> Result<(), Refusal> {
     let fenced = "The member's epoch isn't the one known by the group coordinator. The member must abandon all its \
                   partitions and rejoin.";
     let within = || {
         owned.is_some_and(|owned| {
-            owned.iter().all(|(topic, own)| member.assigned.get(topic).is_some_and(|all| own.is_subset(all)))
+            owned.iter().all(|(topic, own)| {
+                let all = member.assigned.get(topic);
+                all.is_some_and(|all| own.iter().all(|partition| all.contains_key(partition)))
+            })
         })
     };
     match epoch {

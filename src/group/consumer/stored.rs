@@ -1,9 +1,11 @@
 //! A consumer group as records, and back.
 
-use super::{ConsumerGroup, Member, Share, State};
+use super::{ConsumerGroup, Held, Member, Share, State};
 use crate::base::TopicId;
+use crate::group::migration::ClassicSide;
 use crate::group::record::{GroupRecord, value, written};
 use crate::wire::generated::consumer_group_current_member_assignment_value::TopicPartitions;
+use crate::wire::generated::consumer_group_member_metadata_value::{ClassicMemberMetadata, ClassicProtocol};
 use crate::wire::generated::consumer_group_target_assignment_member_value::TopicPartition;
 use crate::wire::generated::{
     ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue,
@@ -143,7 +145,7 @@ impl ConsumerGroup {
             subscribed_topic_regex: member.regex.clone(),
             rebalance_timeout_ms: member.rebalance_timeout_ms,
             server_assignor: member.assignor.clone(),
-            classic_member_metadata: None,
+            classic_member_metadata: member.classic.as_ref().map(classic_metadata),
         };
         GroupRecord { key: member_key(&self.id, &member.id), value: Some(written(0, &kept, 0)) }
     }
@@ -159,13 +161,13 @@ impl ConsumerGroup {
     }
 
     pub(super) fn current_record(&self, member: &Member) -> GroupRecord {
-        let share = |share: &Share| {
-            let topic = |(id, own): (&TopicId, &BTreeSet<i32>)| TopicPartitions {
+        let share = |held: &Held| {
+            let topic = |(id, own): (&TopicId, &BTreeMap<i32, i32>)| TopicPartitions {
                 topic_id: *id,
-                partitions: own.iter().copied().collect(),
-                ..Default::default()
+                partitions: own.keys().copied().collect(),
+                assignment_epochs: Some(own.values().copied().collect()),
             };
-            share.iter().map(topic).collect()
+            held.iter().map(topic).collect()
         };
         let kept = ConsumerGroupCurrentMemberAssignmentValue {
             member_epoch: member.epoch,
@@ -184,6 +186,21 @@ impl ConsumerGroup {
             timestamp: wall_ms,
         };
         GroupRecord { key: regex_key(&self.id, regex), value: Some(written(0, &kept, 0)) }
+    }
+
+    pub(super) fn regex_tombstone(&self, regex: &Str) -> GroupRecord {
+        GroupRecord { key: regex_key(&self.id, regex), value: None }
+    }
+
+    /// All of the group, for a log that doesn't know it.
+    pub(super) fn all_records(&self, wall_ms: i64) -> Vec<GroupRecord> {
+        let mut list: Vec<GroupRecord> =
+            self.members.values().map(|member| self.member_record(member)).collect();
+        list.push(self.epoch_record());
+        list.extend(self.targets.iter().map(|(id, share)| self.target_record(id, share)));
+        list.push(self.assignment_epoch_record(wall_ms));
+        list.extend(self.members.values().map(|member| self.current_record(member)));
+        list
     }
 
     /// The end of the group.
@@ -229,15 +246,15 @@ impl ConsumerGroup {
             Kept::Current(_, id, None) => {
                 if let Some(member) = self.members.get_mut(&id) {
                     (member.epoch, member.previous_epoch) = (-1, -1);
-                    (member.assigned, member.revoking) = (Share::new(), Share::new());
+                    (member.assigned, member.revoking) = (Held::new(), Held::new());
                 }
             }
             Kept::Current(_, id, Some(value)) => {
                 let member = self.known(&id);
                 (member.epoch, member.previous_epoch) = (value.member_epoch, value.previous_member_epoch);
                 member.state = State::of(value.state);
-                member.assigned = share_of(value.assigned_partitions);
-                member.revoking = share_of(value.partitions_pending_revocation);
+                member.assigned = held_of(value.assigned_partitions, value.member_epoch);
+                member.revoking = held_of(value.partitions_pending_revocation, value.member_epoch);
             }
             Kept::Regex(_, regex, None) => drop(self.matches.remove(&regex)),
             Kept::Regex(_, regex, Some(value)) => {
@@ -259,6 +276,14 @@ impl ConsumerGroup {
         member.regex = text(&value.subscribed_topic_regex).filter(|regex| !regex.is_empty());
         member.rebalance_timeout_ms = value.rebalance_timeout_ms;
         member.assignor = text(&value.server_assignor);
+        member.classic = value.classic_member_metadata.as_ref().map(|kept| ClassicSide {
+            session_timeout_ms: kept.session_timeout_ms,
+            protocols: kept
+                .supported_protocols
+                .iter()
+                .map(|protocol| (protocol.name.detached(), Bytes::copy_from_slice(&protocol.metadata)))
+                .collect(),
+        });
         let (instance, id) = (member.instance.clone(), member.id.clone());
         if let Some(instance) = instance {
             self.instances.insert(instance, id);
@@ -266,8 +291,21 @@ impl ConsumerGroup {
     }
 }
 
-fn share_of(list: Vec<TopicPartitions>) -> Share {
-    list.into_iter()
-        .map(|own| (own.topic_id, own.partitions.into_iter().collect()))
-        .collect::<BTreeMap<_, _>>()
+/// What a member has. Records from before Kafka 4.4 don't say since when: it counts from the member's epoch on.
+fn held_of(list: Vec<TopicPartitions>, epoch: i32) -> Held {
+    let topic = |own: TopicPartitions| {
+        let epochs = own.assignment_epochs.unwrap_or_default();
+        let since = epochs.into_iter().chain(std::iter::repeat(epoch));
+        (own.topic_id, own.partitions.into_iter().zip(since).collect())
+    };
+    list.into_iter().map(topic).collect()
+}
+
+fn classic_metadata(side: &ClassicSide) -> ClassicMemberMetadata {
+    let protocol =
+        |(name, metadata): &(Str, Bytes)| ClassicProtocol { name: name.clone(), metadata: metadata.clone() };
+    ClassicMemberMetadata {
+        session_timeout_ms: side.session_timeout_ms,
+        supported_protocols: side.protocols.iter().map(protocol).collect(),
+    }
 }

@@ -6,21 +6,26 @@ use crate::wire::Str;
 use crate::wire::generated::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member as DescribedMember, TopicPartitions,
 };
-use std::collections::BTreeMap;
 
-/// Kafka's number for members that speak the consumer protocol.
+/// Kafka's numbers for the protocol that a member speaks.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 impl ConsumerGroup {
     /// What ConsumerGroupDescribe tells.
     pub(in crate::group) fn describe(&self, topics: &Topics) -> DescribedGroup {
-        let names: BTreeMap<TopicId, &Str> = topics.iter().map(|(name, (id, _))| (*id, name)).collect();
-        let share = |share: &Share| {
-            // A topic that is gone has no name to tell.
-            let told = share.iter().filter_map(|(id, own)| {
-                let topic_name = (*names.get(id)?).clone();
-                Some(TopicPartitions { topic_id: *id, topic_name, partitions: own.iter().copied().collect() })
-            });
+        // A topic that is gone has no name to tell.
+        let own = |id: &TopicId, partitions: Vec<i32>| {
+            let topic_name = topics.name(*id)?.clone();
+            Some(TopicPartitions { topic_id: *id, topic_name, partitions })
+        };
+        let assigned = |member: &Member| {
+            let told =
+                member.assigned.iter().filter_map(|(id, held)| own(id, held.keys().copied().collect()));
+            Assignment { topic_partitions: told.collect() }
+        };
+        let target = |share: &Share| {
+            let told = share.iter().filter_map(|(id, set)| own(id, set.iter().copied().collect()));
             Assignment { topic_partitions: told.collect() }
         };
         let empty = Share::new();
@@ -33,9 +38,9 @@ impl ConsumerGroup {
             client_host: member.client_host.clone(),
             subscribed_topic_names: member.names.iter().cloned().collect(),
             subscribed_topic_regex: Some(member.regex.clone().unwrap_or_default()),
-            assignment: share(&member.assigned),
-            target_assignment: share(self.targets.get(&member.id).unwrap_or(&empty)),
-            member_type: CONSUMER_MEMBER,
+            assignment: assigned(member),
+            target_assignment: target(self.targets.get(&member.id).unwrap_or(&empty)),
+            member_type: if member.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
         };
         DescribedGroup {
             group_id: self.id.clone(),

@@ -1,10 +1,11 @@
 //! OffsetCommit.
 
 use super::Coordinator;
-use crate::base::ErrorCode;
 use crate::base::limits::OFFSETS_PER_COORDINATOR_MAX;
+use crate::base::{ErrorCode, Offset, TopicId};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::ClassicGroup;
+use crate::group::lag::Pace;
 use crate::group::offsets::Committed;
 use crate::group::record;
 use crate::group::settings::Now;
@@ -20,11 +21,13 @@ const UNKNOWN_GROUP_FROM: i16 = 9;
 
 impl Coordinator {
     pub(super) fn commit(&mut self, asker: Asker, request: &OffsetCommitRequest, version: i16, now: Now) {
-        let checked = self.check_commit(request, version, now);
+        let verdicts = self.verdicts(request, version, now);
+        let mut verdicts = verdicts.into_iter();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let partition = |partition: &OffsetCommitRequestPartition| {
-                let outcome = checked.and_then(|()| self.commit_one(request, topic, partition, now));
+                let verdict = verdicts.next().unwrap_or(Err(ErrorCode::UnknownServerError));
+                let outcome = verdict.and_then(|()| self.commit_one(request, topic, partition, now));
                 let error = outcome.err().unwrap_or_default();
                 OffsetCommitResponsePartition {
                     partition_index: partition.partition_index,
@@ -38,21 +41,46 @@ impl Coordinator {
         self.answer(asker, GroupReply::Commit(OffsetCommitResponse { topics, ..Default::default() }));
     }
 
-    fn check_commit(
+    /// Whether each partition of the request may be committed, in order.
+    fn verdicts(
+        &mut self,
+        request: &OffsetCommitRequest,
+        version: i16,
+        now: Now,
+    ) -> Vec<Result<(), ErrorCode>> {
+        let epoch = request.generation_id_or_member_epoch;
+        let whole = match self.consumers.get(&request.group_id) {
+            Some(group) => match group.check_commit(&request.member_id, epoch, version) {
+                Ok(commits) => {
+                    let each = request.topics.iter().flat_map(|topic| {
+                        let id = self.topic_id(&topic.name, topic.topic_id);
+                        topic
+                            .partitions
+                            .iter()
+                            .map(move |partition| commits.check(id, partition.partition_index))
+                    });
+                    return each.collect();
+                }
+                Err(error) => Err(error),
+            },
+            None => self.check_classic(request, version, now),
+        };
+        request.topics.iter().flat_map(|topic| &topic.partitions).map(|_| whole).collect()
+    }
+
+    /// A topic's id, which older requests don't say.
+    pub(super) fn topic_id(&self, name: &Str, told: TopicId) -> TopicId {
+        let known = || self.topics.get(name).map(|(id, _)| *id).unwrap_or_default();
+        if told == TopicId::ZERO { known() } else { told }
+    }
+
+    fn check_classic(
         &mut self,
         request: &OffsetCommitRequest,
         version: i16,
         now: Now,
     ) -> Result<(), ErrorCode> {
         let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
-        if let Some(group) = self.consumers.get(id) {
-            return match group.check_offsets(&request.member_id, generation) {
-                _ if generation < 0 && group.is_empty() => Ok(()),
-                Err(ErrorCode::UnknownMemberId) => Err(ErrorCode::UnknownMemberId),
-                _ if version < UNKNOWN_GROUP_FROM => Err(ErrorCode::UnsupportedVersion),
-                checked => checked,
-            };
-        }
         if !self.groups.contains_key(id) {
             if generation >= 0 {
                 let since = version >= UNKNOWN_GROUP_FROM;
@@ -84,20 +112,26 @@ impl Coordinator {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         let kept = request.retention_time_ms;
+        let (group, index) = (&request.group_id, partition.partition_index);
         let committed = Committed {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
             metadata: metadata.map(Str::detached).unwrap_or_default(),
             commit_ms: now.wall_ms,
             expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
-            topic_id: topic.topic_id,
+            topic_id: self.topic_id(&topic.name, topic.topic_id),
+            pace: self.pace((group, &topic.name, index), partition.committed_offset, now),
             number: 0,
         };
-        let index = partition.partition_index;
-        let record = record::offset(&request.group_id, &topic.name, index, &(&committed).into());
-        self.output.records.push(record);
-        self.offsets.put(&request.group_id, &topic.name, index, committed);
+        self.output.records.push(record::offset(group, &topic.name, index, &(&committed).into()));
+        self.offsets.put(group, &topic.name, index, committed);
         Ok(())
+    }
+
+    /// How fast a group commits with this offset.
+    pub(super) fn pace(&self, (group, topic, index): (&Str, &Str, i32), offset: Offset, now: Now) -> Pace {
+        let before = self.offsets.get(group, topic, index).map(|before| before.pace);
+        before.unwrap_or_default().with(now.mono_ms, offset)
     }
 
     pub(super) fn check_metadata(&self, metadata: Option<&Str>) -> Result<(), ErrorCode> {

@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Coordinator {
     pub(super) fn fetch(&mut self, asker: Asker, request: OffsetFetchRequestGroup, stable: bool) {
         let group = &request.group_id;
-        let asks = request.member_id.as_ref().filter(|_| request.member_epoch >= 0);
-        if let (Some(consumer), Some(member)) = (self.consumers.get(group), asks)
-            && let Err(error) = consumer.check_offsets(member, request.member_epoch)
+        let member = request.member_id.clone().unwrap_or_default();
+        let says_who = request.member_id.is_some() || request.member_epoch >= 0;
+        if let Some(consumer) = self.consumers.get(group).filter(|_| says_who)
+            && let Err(error) = consumer.check_fetch(&member, request.member_epoch)
         {
             let group_id = request.group_id.clone();
             let reply = OffsetFetchResponseGroup { group_id, topics: Vec::new(), error_code: error.code() };

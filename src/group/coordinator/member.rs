@@ -23,7 +23,7 @@ impl Coordinator {
             return self.answer(asker, refuse(ErrorCode::InvalidSessionTimeout));
         }
         if self.consumers.get(id).is_some_and(|group| !group.is_empty()) {
-            return self.answer(asker, refuse(ErrorCode::InconsistentGroupProtocol));
+            return self.join_consumer(join, now);
         }
         let is_new = !self.groups.contains_key(id);
         if is_new && !request.member_id.is_empty() {
@@ -54,6 +54,21 @@ impl Coordinator {
         }
     }
 
+    /// A member of the classic protocol joins a consumer group.
+    fn join_consumer(&mut self, join: &Join<'_>, now: Now) {
+        let Join { asker, request, .. } = *join;
+        let id = &request.group_id;
+        let outcome = if self.has_room(false) {
+            let joined = self.with_consumer(id, now, |group, turn| group.join(join, turn));
+            joined.unwrap_or(Err(ErrorCode::UnknownMemberId))
+        } else {
+            Err(ErrorCode::CoordinatorNotAvailable)
+        };
+        self.downgrade_if_classic(id, now);
+        let response = outcome.unwrap_or_else(|error| join_refused(request.member_id.clone(), error));
+        self.answer(asker, GroupReply::Join(response));
+    }
+
     /// Forgets a group.
     pub(super) fn remove_group(&mut self, id: &str) {
         if let Some(gone) = self.groups.remove(id) {
@@ -64,6 +79,12 @@ impl Coordinator {
     pub(super) fn sync(&mut self, asker: Asker, request: &SyncGroupRequest, now: Now) {
         let error = if request.group_id.is_empty() {
             ErrorCode::InvalidGroupId
+        } else if self.consumers.contains_key(&request.group_id) {
+            let synced = self.with_consumer(&request.group_id, now, |group, turn| group.sync(request, turn));
+            match synced.unwrap_or(Err(ErrorCode::UnknownMemberId)) {
+                Ok(response) => return self.answer(asker, GroupReply::Sync(response)),
+                Err(error) => error,
+            }
         } else {
             let known = self.with_group(&request.group_id, now, |group, turn| {
                 if group.is_empty() {
@@ -83,6 +104,10 @@ impl Coordinator {
     pub(super) fn heartbeat(&mut self, asker: Asker, request: &HeartbeatRequest, now: Now) {
         let error = if request.group_id.is_empty() {
             ErrorCode::InvalidGroupId
+        } else if self.consumers.contains_key(&request.group_id) {
+            let beat = self
+                .with_consumer(&request.group_id, now, |group, turn| group.classic_heartbeat(request, turn));
+            beat.unwrap_or(Ok(())).err().unwrap_or_default()
         } else {
             let instance = request.group_instance_id.as_deref();
             let beat = self.with_group(&request.group_id, now, |group, turn| {
@@ -99,8 +124,11 @@ impl Coordinator {
         if request.group_id.is_empty() {
             reply.error_code = ErrorCode::InvalidGroupId.code();
         } else {
-            let left =
-                self.with_group(&request.group_id, now, |group, turn| group.leave(&request.members, turn));
+            let (id, members) = (&request.group_id, &request.members);
+            let left = match self.consumers.contains_key(id) {
+                true => self.with_consumer(id, now, |group, turn| group.classic_leave(members, turn)),
+                false => self.with_group(id, now, |group, turn| group.leave(members, turn)),
+            };
             let unknown =
                 |member: &crate::wire::generated::leave_group_request::MemberIdentity| MemberResponse {
                     member_id: member.member_id.clone(),

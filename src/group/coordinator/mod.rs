@@ -5,12 +5,15 @@ mod commit;
 mod consumer;
 mod fetch;
 mod member;
+mod migrate;
 mod retention;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transactional;
 
 use super::call::{Asker, GroupOp, GroupReply};
+use super::chronicle::{Cause, Chronicle, Chronicles, Stand};
 use super::classic::{ClassicGroup, Join};
 use super::consumer::{ConsumerGroup, Topics};
 use super::offsets::Offsets;
@@ -23,6 +26,7 @@ use crate::base::{ErrorCode, Offset};
 use crate::wire::{DecodeError, Str};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
+pub use told::CommitTold;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -67,12 +71,16 @@ pub struct Effects {
 pub(super) struct Output {
     pub(super) records: Vec<GroupRecord>,
     pub(super) replies: Vec<(Asker, GroupReply)>,
+    /// What began or joined a rebalance of the group that is stepped.
+    pub(super) causes: Vec<Cause>,
 }
 
 /// What a group may use while it handles something.
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
     pub(super) settings: &'a Settings,
+    /// The cluster's topics.
+    pub(super) topics: &'a Topics,
     pub(super) timers: &'a mut Timers,
     pub(super) out: &'a mut Output,
 }
@@ -96,6 +104,8 @@ pub struct Coordinator {
     /// About how much memory the groups take.
     bytes: usize,
     offsets: Offsets,
+    /// What became of the groups since this coordinator began.
+    chronicles: Chronicles,
     timers: Timers,
     /// What the step under way has brought forth.
     output: Output,
@@ -119,6 +129,7 @@ impl Coordinator {
             topics: Topics::default(),
             bytes: 0,
             offsets: Offsets::default(),
+            chronicles: Chronicles::default(),
             timers: Timers::default(),
             output: Output::default(),
             held: VecDeque::new(),
@@ -180,11 +191,18 @@ impl Coordinator {
         (self.appended, self.durable) = (end, end);
         let ids: Vec<Str> = self.groups.keys().cloned().collect();
         for id in ids {
+            let owners = self.groups.get(&id).and_then(ClassicGroup::owners);
+            self.chronicles.begin(&id, owners);
             self.with_group(&id, now, |group, turn| group.begin(turn));
         }
         let ids: Vec<Str> = self.consumers.keys().cloned().collect();
         for id in ids {
-            self.with_consumer(&id, now, |group, turn| group.begin(turn));
+            let owners = self.consumers.get(&id).map(|group| self.named_owners(group));
+            self.chronicles.begin(&id, owners);
+            self.with_consumer(&id, now, |group, turn| {
+                group.recount();
+                group.begin(turn);
+            });
         }
         self.timers.set(Timer::Retention, now.mono_ms + self.settings.retention_check_ms);
         self.hand_over(out);
@@ -282,10 +300,12 @@ impl Coordinator {
             match timer {
                 Timer::Session(id, member) => {
                     self.with_group(&id, now, |group, turn| group.session_timed_out(&member, turn));
-                    self.with_consumer(&id, now, |group, turn| group.fence(&member, turn));
+                    self.with_consumer(&id, now, |group, turn| group.session_timed_out(&member, turn));
+                    self.downgrade_if_classic(&id, now);
                 }
-                Timer::Revocation(id, member) => {
-                    self.with_consumer(&id, now, |group, turn| group.revocation_timed_out(&member, turn));
+                Timer::Step(id, member) => {
+                    self.with_consumer(&id, now, |group, turn| group.step_timed_out(&member, turn));
+                    self.downgrade_if_classic(&id, now);
                 }
                 Timer::Join(id) => {
                     self.with_group(&id, now, |group, turn| group.join_timed_out(turn));
@@ -337,10 +357,28 @@ impl Coordinator {
     ) -> Option<T> {
         let mut group = self.groups.remove(id)?;
         self.bytes -= group.bytes();
-        let (settings, timers, out) = (&self.settings, &mut self.timers, &mut self.output);
-        let result = handle(&mut group, &mut Turn { now, settings, timers, out });
+        let (settings, topics) = (&self.settings, &self.topics);
+        let (timers, out) = (&mut self.timers, &mut self.output);
+        let result = handle(&mut group, &mut Turn { now, settings, topics, timers, out });
+        self.chronicle(&group.id, now, |_| Stand {
+            epoch: group.generation(),
+            is_settled: group.is_settled(),
+            owners: group.owners(),
+        });
         self.put(group);
         Some(result)
+    }
+
+    /// Notes what a step of a group caused and where it stands.
+    fn chronicle(&mut self, id: &Str, now: Now, stand: impl FnOnce(&Self) -> Stand) {
+        let causes = std::mem::take(&mut self.output.causes);
+        if causes.is_empty() && !self.chronicles.get(id).is_some_and(Chronicle::is_open) {
+            return;
+        }
+        let stand = stand(self);
+        let mut chronicle = self.chronicles.remove(id).unwrap_or_default();
+        chronicle.take(causes, stand, now);
+        self.chronicles.put(id, chronicle);
     }
 
     /// Whether there is room for what a request brings.

@@ -13,8 +13,10 @@ use crate::wire::generated::{
     OffsetDeleteRequest, SyncGroupRequest, SyncGroupResponse,
 };
 
+mod chronicle;
 mod classic;
 mod consumer;
+mod migration;
 mod offsets;
 mod random;
 mod transactional;

@@ -6,6 +6,7 @@ use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset, ProducerId};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::ClassicGroup;
+use crate::group::consumer::ConsumerGroup;
 use crate::group::offsets::Committed;
 use crate::group::record::{self, Replayed, replayed};
 use crate::group::settings::Now;
@@ -47,11 +48,10 @@ impl Coordinator {
     ) -> Result<(), ErrorCode> {
         let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
         if let Some(group) = self.consumers.get(id) {
-            return match group.check_offsets(&request.member_id, generation) {
-                _ if generation < 0 && group.is_empty() => Ok(()),
-                Err(ErrorCode::StaleMemberEpoch) => Err(ErrorCode::IllegalGeneration),
-                checked => checked,
-            };
+            return self.check_consumer(group, request).map_err(|error| match error {
+                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+                error => error,
+            });
         }
         if !self.groups.contains_key(id) {
             if generation >= 0 {
@@ -69,6 +69,24 @@ impl Coordinator {
         check.unwrap_or(Err(ErrorCode::IllegalGeneration))
     }
 
+    /// Whether a member may commit all that it asks for: a transaction is nothing to be committed in part.
+    fn check_consumer(
+        &self,
+        group: &ConsumerGroup,
+        request: &TxnOffsetCommitRequest,
+    ) -> Result<(), ErrorCode> {
+        let instance = request.group_instance_id.as_deref();
+        let epoch = request.generation_id_or_member_epoch;
+        let commits = group.check_commit_in_transaction(&request.member_id, instance, epoch)?;
+        for topic in &request.topics {
+            let id = self.topic_id(&topic.name, topic.topic_id);
+            for partition in &topic.partitions {
+                commits.check(id, partition.partition_index)?;
+            }
+        }
+        Ok(())
+    }
+
     fn commit_one_in_transaction(
         &mut self,
         request: &TxnOffsetCommitRequest,
@@ -81,16 +99,17 @@ impl Coordinator {
         if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
+        let (group, index) = (&request.group_id, partition.partition_index);
         let committed = Committed {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
             metadata: metadata.map(Str::detached).unwrap_or_default(),
             commit_ms: now.wall_ms,
             expire_ms: None,
-            topic_id: topic.topic_id,
+            topic_id: self.topic_id(&topic.name, topic.topic_id),
+            pace: self.pace((group, &topic.name, index), partition.committed_offset, now),
             number: 0,
         };
-        let (group, index) = (&request.group_id, partition.partition_index);
         self.output.records.push(record::offset(group, &topic.name, index, &(&committed).into()));
         self.take_pending(ProducerId(request.producer_id), (group, &topic.name, index), committed);
         Ok(())

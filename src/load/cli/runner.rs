@@ -5,6 +5,7 @@ use crate::load::engine::{Engine, Keep, PhaseRun, Target};
 use crate::load::gate::{Gate, junit};
 use crate::load::job::{Check, Job, Load, Phase, Until, Warmup};
 use crate::load::measure::Measures;
+use crate::load::observe::try_stages;
 use crate::load::report::{
     Cluster, Exit, Outcome, PhaseInput, PhaseOutcome, Verification, page, summary, utc,
 };
@@ -52,6 +53,10 @@ pub(super) fn run_quietly(job: &Job, line: &[String], stop: &Stop) -> Result<Ran
     let mut phases = job.phases.clone();
     phases.iter_mut().for_each(|phase| phase.load.stop = stop.clone());
     let first = widest(&phases);
+    let untold: Vec<String> = first.metrics.iter().filter_map(|place| try_stages(place).err()).collect();
+    if !untold.is_empty() {
+        return Err(Failure::run(&untold.join("\n")));
+    }
     let mut outcome = Outcome::new(&job.name, &job.about, line);
     let start_ms = wall_ms();
     outcome.started = utc(start_ms);
@@ -121,9 +126,9 @@ fn about(load: &Load, target: &Target) -> String {
         many => format!(", {} topics", many.len()),
     };
     let who = if load.churn {
-        format!("{} connections/s, {} groups", load.connections, load.groups)
+        format!("{} connections/s, {}", load.connections, number(load.groups, "group"))
     } else {
-        format!("{} producers, {} consumers", load.producers, load.consumers)
+        format!("{}, {}", number(load.producers, "producer"), number(load.consumers, "consumer"))
     };
     let measured = if load.duration < Duration::from_hours(24) {
         format!("{} s measured", load.duration.as_secs_f64())
@@ -131,10 +136,16 @@ fn about(load: &Load, target: &Target) -> String {
         "until its bound".to_owned()
     };
     format!(
-        "{who}{topics}, {} partitions, {measured}; broker {}",
-        target.parts.len(),
+        "{who}{topics}, {}, {measured}; broker {}",
+        number(u32::try_from(target.parts.len()).unwrap_or(u32::MAX), "partition"),
         load.bootstrap.join(",")
     )
+}
+
+/// "1 group", "2 groups".
+fn number(count: u32, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 /// Reads everything back that was acknowledged.

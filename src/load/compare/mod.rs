@@ -113,7 +113,10 @@ fn values(side: &Side, phase: &str, figure: &Figure) -> Vec<f64> {
 #[must_use]
 pub fn table(a: &Side, b: &Side) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "A: {} ({} runs)\nB: {} ({} runs)", a.name, a.runs.len(), b.name, b.runs.len());
+    for (letter, side) in [("A", a), ("B", b)] {
+        let ending = if side.runs.len() == 1 { "" } else { "s" };
+        let _ = writeln!(text, "{letter}: {} ({} run{ending})", side.name, side.runs.len());
+    }
     let mut phases = shared_phases(a, b);
     if phases.is_empty() {
         // Runs of different jobs: their last judged phases.

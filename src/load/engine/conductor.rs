@@ -56,7 +56,7 @@ impl Conductor {
             shared,
             series: Series::new(usize::from(load.threads)),
             steady: Steady::default(),
-            watcher: Watcher::new(&load.pids, &load.disk),
+            watcher: Watcher::new(&load.pids, &load.disk, &load.metrics),
             warmup: load.warmup,
             duration: nanos(load.duration),
             interval: nanos(load.interval),

@@ -184,6 +184,7 @@ pub const KEYS: &[Key] = &[
 
     Key { name: "broker-pid", kind: Kind::List, default: "", group: Group::Reporting, uses: Uses::ALL, doc: "Process ids of brokers on this machine: CPU, memory and threads are watched." },
     Key { name: "disk", kind: Kind::Text, default: "", group: Group::Reporting, uses: Uses::ALL, doc: "Block device of this machine whose writes and flushes are watched, e.g. nvme0n1. Empty: all disks, where a pid is given." },
+    Key { name: "broker-metrics", kind: Kind::List, default: "", group: Group::Reporting, uses: Uses::ALL, doc: "Where Ringlog brokers tell of themselves: HOST:PORT of metrics.listen, or the path of admin.sock in the data directory. Reports then show where the brokers' time goes, stage by stage." },
     Key { name: "label", kind: Kind::Text, default: "", group: Group::Reporting, uses: Uses::ALL, doc: "A name for this run in reports." },
     Key { name: "out", kind: Kind::Text, default: "", group: Group::Reporting, uses: Uses::ALL, doc: "Write OUT.json, OUT.html, OUT.hlog and OUT.*.hgrm; folders are made." },
     Key { name: "quiet", kind: Kind::Bool, default: "false", group: Group::Reporting, uses: Uses::ALL, doc: "No progress lines." },

@@ -1,6 +1,7 @@
 //! CPU, memory and threads of brokers, and writes and flushes of disks, from one look to the next.
 #![expect(clippy::disallowed_methods, reason = "/proc is read by the generator's own thread, not by a shard")]
 
+use super::stages::{Clock, Stages, merge};
 use std::collections::BTreeMap;
 
 /// Clock ticks of /proc/PID/stat in a second: what Linux shows to programs on every machine (`USER_HZ`).
@@ -10,7 +11,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const SECTOR_BYTES: u64 = 512;
 
 /// What was seen of brokers and disks since the last look.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Watched {
     /// CPU seconds of the brokers.
     pub cpu_seconds: f64,
@@ -26,6 +27,8 @@ pub struct Watched {
     pub flushes: u64,
     /// Brokers that were there.
     pub alive: u32,
+    /// Where the brokers' time went, as far as they tell.
+    pub stages: Stages,
 }
 
 impl Watched {
@@ -38,6 +41,7 @@ impl Watched {
         self.disk_writes += later.disk_writes;
         self.flushes += later.flushes;
         self.alive = self.alive.max(later.alive);
+        merge(&mut self.stages, &later.stages);
     }
 }
 
@@ -63,13 +67,15 @@ pub struct Watcher {
     disk: String,
     cpu_before: BTreeMap<u32, f64>,
     disk_before: Option<Disk>,
+    clocks: Vec<Clock>,
 }
 
 impl Watcher {
-    /// For these processes and this disk; no name is all disks. `None` if there is nothing to watch.
+    /// For these processes, this disk (no name is all disks) and these brokers' pages of metrics. `None` if there is
+    /// nothing to watch.
     #[must_use]
-    pub fn new(pids: &[u32], disk: &str) -> Option<Self> {
-        if pids.is_empty() && disk.is_empty() {
+    pub fn new(pids: &[u32], disk: &str, metrics: &[String]) -> Option<Self> {
+        if pids.is_empty() && disk.is_empty() && metrics.is_empty() {
             return None;
         }
         let mut watcher = Watcher {
@@ -77,6 +83,7 @@ impl Watcher {
             disk: disk.to_owned(),
             cpu_before: BTreeMap::new(),
             disk_before: None,
+            clocks: metrics.iter().map(|place| Clock::new(place)).collect(),
         };
         watcher.look();
         Some(watcher)
@@ -92,6 +99,9 @@ impl Watcher {
             seen.rss_bytes += process.rss_bytes;
             seen.threads += process.threads;
             seen.alive += 1;
+        }
+        for clock in &mut self.clocks {
+            merge(&mut seen.stages, &clock.look());
         }
         if let Ok(text) = std::fs::read_to_string("/proc/diskstats") {
             let now = disks(&text, &self.disk);
@@ -172,9 +182,9 @@ mod tests {
 
     #[test]
     fn this_process_can_be_watched() {
-        let mut watcher = Watcher::new(&[std::process::id()], "").unwrap();
+        let mut watcher = Watcher::new(&[std::process::id()], "", &[]).unwrap();
         let seen = watcher.look();
         assert!(seen.alive == 1 && seen.rss_bytes > 0 && seen.threads > 0);
-        assert!(Watcher::new(&[], "").is_none());
+        assert!(Watcher::new(&[], "", &[]).is_none());
     }
 }

@@ -6,7 +6,7 @@ use crate::load::engine::PhaseRun;
 use crate::load::gate::Judged;
 use crate::load::job::Phase;
 use crate::load::measure::{Flow, Pace, Part, Row, saturation};
-use crate::load::observe::{Machine, Watched};
+use crate::load::observe::{Machine, STAGE_NAMES, Spent, Stages, Watched};
 use crate::load::verify::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -86,6 +86,23 @@ pub struct Broker {
     pub disk_bytes: u64,
 }
 
+/// What one stage of one kind of request took, by the broker's own clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageOutcome {
+    /// The kind of request: produce or fetch.
+    pub api: String,
+    /// The stage's name; `total` is the whole way.
+    pub stage: String,
+    /// Requests that were timed and passed it.
+    pub count: u64,
+    /// Their time in it, together.
+    pub sum_ns: u64,
+    /// An estimate: the broker tells powers of two.
+    pub p50_ns: u64,
+    /// An estimate, too.
+    pub p99_ns: u64,
+}
+
 /// One interval.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it; units are in them")]
@@ -115,6 +132,8 @@ pub struct Moment {
     pub broker_rss_bytes: Option<u64>,
     pub flushes: Option<u64>,
     pub disk_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageOutcome>,
 }
 
 /// What came of one phase.
@@ -172,6 +191,9 @@ pub struct PhaseOutcome {
     pub latencies: BTreeMap<String, Latency>,
     /// What was seen of the brokers.
     pub broker: Option<Broker>,
+    /// Where the brokers' time went, as far as they tell: `--broker-metrics`.
+    #[serde(default)]
+    pub stages: Vec<StageOutcome>,
     /// The intervals.
     pub moments: Vec<Moment>,
 }
@@ -305,6 +327,7 @@ impl PhaseOutcome {
         let PhaseInput { phase, run } = *input;
         let (load, totals, seconds) = (&phase.load, &run.totals, run.totals.seconds.max(1e-9));
         let counts = &totals.counts;
+        let watched = watched(run);
         let main = if load.produces() { counts.acked } else { counts.received };
         let visits = if load.churn { counts.churned } else { main.records };
         let hists = totals.measures.hists();
@@ -350,7 +373,12 @@ impl PhaseOutcome {
             throttled_ms: counts.throttled_ms,
             generator_cpu_share: totals.cpu_share,
             saturated: saturation(&pace),
-            broker: broker(run, (counts.acked.bytes + counts.received.bytes) as f64),
+            broker: watched.as_ref().filter(|_| !load.pids.is_empty() || !load.disk.is_empty()).map(
+                |watched| {
+                    broker(watched, totals.seconds, (counts.acked.bytes + counts.received.bytes) as f64)
+                },
+            ),
+            stages: watched.map(|watched| stages(&watched.stages)).unwrap_or_default(),
             moments: run.rows.iter().map(Moment::from).collect(),
             latencies,
         }
@@ -366,24 +394,40 @@ pub struct PhaseInput<'a> {
     pub run: &'a PhaseRun,
 }
 
-fn broker(run: &PhaseRun, bytes: f64) -> Option<Broker> {
+/// What was seen of the brokers while it was measured.
+fn watched(run: &PhaseRun) -> Option<Watched> {
     let mut sum: Option<Watched> = None;
     for row in run.rows.iter().filter(|row| row.part == Part::Measured) {
         if let Some(watched) = &row.watched {
             sum.get_or_insert_with(Watched::default).merge(watched);
         }
     }
-    let sum = sum?;
-    Some(Broker {
+    sum
+}
+
+fn broker(sum: &Watched, seconds: f64, bytes: f64) -> Broker {
+    Broker {
         cpu_seconds: sum.cpu_seconds,
         cpu_seconds_per_gb: if bytes > 0.0 { sum.cpu_seconds / (bytes / 1e9) } else { 0.0 },
-        cpu_share: sum.cpu_seconds / run.totals.seconds.max(1e-9),
+        cpu_share: sum.cpu_seconds / seconds.max(1e-9),
         rss_bytes: sum.rss_bytes,
         threads: sum.threads,
         flushes: sum.flushes,
         disk_writes: sum.disk_writes,
         disk_bytes: sum.disk_bytes,
-    })
+    }
+}
+
+fn stages(stages: &Stages) -> Vec<StageOutcome> {
+    let told = |((api, stage), spent): (&(String, usize), &Spent)| StageOutcome {
+        api: api.clone(),
+        stage: STAGE_NAMES[*stage].to_owned(),
+        count: spent.count,
+        sum_ns: spent.sum_ns,
+        p50_ns: spent.quantile(0.5),
+        p99_ns: spent.quantile(0.99),
+    };
+    stages.iter().map(told).collect()
 }
 
 impl From<Flow> for Flowed {
@@ -438,6 +482,7 @@ impl From<Verdict> for Verification {
 
 impl From<&Row> for Moment {
     fn from(row: &Row) -> Self {
+        let watched = row.watched.as_ref();
         let part = match row.part {
             Part::Warmup => "warmup",
             Part::Measured => "measured",
@@ -464,10 +509,11 @@ impl From<&Row> for Moment {
             lag_p99_ns: row.lag.p99,
             generator_cpu_share: row.cpu_share,
             heat: heat.collect(),
-            broker_cpu_seconds: row.watched.map(|watched| watched.cpu_seconds),
-            broker_rss_bytes: row.watched.map(|watched| watched.rss_bytes),
-            flushes: row.watched.map(|watched| watched.flushes),
-            disk_bytes: row.watched.map(|watched| watched.disk_bytes),
+            broker_cpu_seconds: watched.map(|watched| watched.cpu_seconds),
+            broker_rss_bytes: watched.map(|watched| watched.rss_bytes),
+            flushes: watched.map(|watched| watched.flushes),
+            disk_bytes: watched.map(|watched| watched.disk_bytes),
+            stages: watched.map(|watched| stages(&watched.stages)).unwrap_or_default(),
         }
     }
 }

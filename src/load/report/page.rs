@@ -1,10 +1,12 @@
 //! A run as a page of its own: no scripts, nothing fetched from elsewhere.
 
+use super::cards::{cards, verdict};
 use super::latency::Latency;
 use super::outcome::{Moment, Outcome, PhaseOutcome};
-use super::summary::{phase_text, summary};
+use super::stages::stages_section;
+use super::summary::{is_churn, phase_text, summary};
 use super::svg::{Axis, Chart, Line};
-use super::units::{bytes, count, ms};
+use super::units::{bytes, count, decimal, ms};
 use crate::load::gate::escape;
 use crate::load::measure::{HEAT_PER_DECADE, heat_floor_ns};
 use std::fmt::Write as _;
@@ -24,7 +26,11 @@ pub fn page(outcome: &Outcome) -> String {
         outcome.seed,
         escape(&outcome.about)
     );
+    html.push_str(&verdict(outcome));
     for phase in &outcome.phases {
+        if phase.name != title(outcome) {
+            let _ = write!(html, "<h2>{}</h2>", escape(&phase.name));
+        }
         phase_section(&mut html, phase);
     }
     let closing = summary(&Outcome { phases: Vec::new(), ..outcome.clone() });
@@ -65,23 +71,29 @@ fn title(outcome: &Outcome) -> String {
 }
 
 fn phase_section(html: &mut String, phase: &PhaseOutcome) {
-    let _ = write!(html, "<h2>{}</h2>", escape(&phase.name));
     if let Some(why) = &phase.saturated {
         let _ = write!(html, "<p class=\"void\"><b>Void: generator saturated.</b> {}</p>", escape(why));
     }
-    let _ = write!(html, "<pre>{}</pre>", escape(phase_text(phase).trim()));
-    let names =
-        [("service", "service"), ("ack", "ack, corrected"), ("e2e", "e2e, corrected"), ("lag", "send lag")];
-    let curves: Vec<(String, &Latency)> = names
+    let _ = write!(html, "{}<pre>{}</pre>", cards(phase), escape(phase_text(phase).trim()));
+    let short = short_names(phase);
+    let labels = [
+        short[0].to_owned(),
+        format!("{}, corrected", short[1]),
+        format!("{}, corrected", short[2]),
+        "send lag".to_owned(),
+    ];
+    let curves: Vec<(String, &Latency)> = ["service", "ack", "e2e", "lag"]
         .into_iter()
-        .filter_map(|(name, label)| Some((label.to_owned(), phase.latencies.get(name)?)))
+        .zip(labels)
+        .filter_map(|(name, label)| Some((label, phase.latencies.get(name)?)))
         .collect();
     if !curves.is_empty() {
         let _ = write!(html, "<h3>Latency by percentile</h3>{}", percentile_curves(&curves));
     }
     if phase.moments.len() > 1 {
         let over_time = OverTime::new(&phase.moments);
-        let _ = write!(html, "<h3>Latency over time</h3>{}{}", over_time.heat_map(), over_time.latencies());
+        let _ =
+            write!(html, "<h3>Latency over time</h3>{}{}", over_time.heat_map(), over_time.latencies(short));
         let _ = write!(html, "<h3>Throughput</h3>{}", over_time.throughput());
         if phase.broker.is_some() {
             let _ = write!(
@@ -92,6 +104,18 @@ fn phase_section(html: &mut String, phase: &PhaseOutcome) {
             );
             let _ = write!(html, "<h3>Flushes of the disk</h3>{}", over_time.flushes());
         }
+    }
+    html.push_str(&stages_section(phase));
+}
+
+/// What service time, acknowledgement and end to end are in this phase, for legends.
+fn short_names(phase: &PhaseOutcome) -> [&'static str; 3] {
+    if is_churn(phase) {
+        ["visit", "visit", "join"]
+    } else if phase.sent.records == 0 && phase.received.records > 0 {
+        ["fetch", "ack", "e2e"]
+    } else {
+        ["service", "ack", "e2e"]
     }
 }
 
@@ -111,7 +135,7 @@ fn percentile_curves(curves: &[(String, &Latency)]) -> String {
         y: Axis::log(low, high),
         labels: ("percentile", "ms"),
         x_text: &nines,
-        y_text: &|value| format!("{value}"),
+        y_text: &decimal,
         x_ticks: None,
         shaded: Vec::new(),
     };
@@ -155,7 +179,9 @@ impl<'a> OverTime<'a> {
     }
 
     fn line(&self, name: &str, value: impl Fn(&Moment) -> Option<f64>) -> Option<Line> {
-        let whole = self.moments.iter().filter(|moment| moment.seconds > 0.05);
+        // The last one is cut off: what is in it, for a second, says nothing.
+        let longest = self.moments.iter().map(|moment| moment.seconds).fold(0.0, f64::max);
+        let whole = self.moments.iter().filter(|moment| moment.seconds > longest / 2.0);
         let points: Vec<(f64, f64)> =
             whole.filter_map(|moment| Some((moment.start + moment.seconds, value(moment)?))).collect();
         let counts = points.iter().any(|(_, value)| *value > 0.0);
@@ -185,27 +211,29 @@ impl<'a> OverTime<'a> {
             }
         }
         let axis = Axis::log(floor(first), floor(last) * height);
-        self.chart(axis, "records by latency, ms", &|value| format!("{value}")).heat(&cells)
+        self.chart(axis, "records by latency, ms", &decimal).heat(&cells)
     }
 
-    fn latencies(&self) -> String {
-        let line = |name: &str, pick: fn(&Moment) -> u64| {
-            self.line(name, |moment| Some(pick(moment)).filter(|ns| *ns > 0).map(|ns| ns as f64 / 1e6))
+    fn latencies(&self, [service, ack, e2e]: [&str; 3]) -> String {
+        let line = |name: &str, what: &str, pick: fn(&Moment) -> u64| {
+            self.line(&format!("{name} {what}"), |moment| {
+                Some(pick(moment)).filter(|ns| *ns > 0).map(|ns| ns as f64 / 1e6)
+            })
         };
         let lines: Vec<Line> = [
-            line("ack p50", |moment| moment.ack_p50_ns),
-            line("ack p99", |moment| moment.ack_p99_ns),
-            line("ack max", |moment| moment.ack_max_ns),
-            line("e2e p50", |moment| moment.e2e_p50_ns),
-            line("e2e p99", |moment| moment.e2e_p99_ns),
-            line("fetch or service p99", |moment| moment.service_p99_ns),
+            line(ack, "p50", |moment| moment.ack_p50_ns),
+            line(ack, "p99", |moment| moment.ack_p99_ns),
+            line(ack, "max", |moment| moment.ack_max_ns),
+            line(e2e, "p50", |moment| moment.e2e_p50_ns),
+            line(e2e, "p99", |moment| moment.e2e_p99_ns),
+            line(service, "p99", |moment| moment.service_p99_ns),
         ]
         .into_iter()
         .flatten()
         .collect();
         let values = || lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
         let axis = Axis::log(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-        self.chart(axis, "ms", &|value| format!("{value}")).lines(&lines)
+        self.chart(axis, "ms", &decimal).lines(&lines)
     }
 
     fn throughput(&self) -> String {

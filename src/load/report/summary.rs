@@ -4,13 +4,40 @@ use super::outcome::{Outcome, PhaseOutcome, Verification};
 use super::units::{bytes, count, ms};
 use std::fmt::Write as _;
 
-/// Names of the histograms with what they are, in the order in which they are shown.
-const ROWS: [(&str, &str); 4] = [
+/// Names of the histograms, in the order in which they are shown, with what they are where records are sent.
+const SENT: [(&str, &str); 4] = [
     ("service", "service (send to ack, as closed-loop tools tell it)"),
     ("ack", "ack (from the intended send time, corrected)"),
     ("e2e", "e2e (from the intended send time to receipt, corrected)"),
     ("lag", "lag (the generator's own lateness)"),
 ];
+
+/// What they are where records are only read.
+const READ: [(&str, &str); 1] = [("service", "fetch (from asking to its answer, wait included)")];
+
+/// What they are where connections and group members come and go.
+const CHURNED: [(&str, &str); 4] = [
+    ("service", "visit (from connecting to the last answer)"),
+    ("ack", "visit, from when it was due, corrected"),
+    ("e2e", "join (a member, from asking to its assignment)"),
+    ("lag", "lag (the generator's own lateness)"),
+];
+
+/// Whether connections or group members came and went, rather than records.
+pub(super) fn is_churn(phase: &PhaseOutcome) -> bool {
+    phase.churned > 0 || phase.rejoined > 0
+}
+
+/// The histograms of a phase with what they are.
+fn rows(phase: &PhaseOutcome) -> &'static [(&'static str, &'static str)] {
+    if is_churn(phase) {
+        &CHURNED
+    } else if phase.sent.records == 0 && phase.received.records > 0 {
+        &READ
+    } else {
+        &SENT
+    }
+}
 
 /// What a whole run came to.
 #[must_use]
@@ -59,6 +86,7 @@ pub fn phase_text(phase: &PhaseOutcome) -> String {
             bytes(broker.disk_bytes as f64)
         );
     }
+    stage_lines(&mut text, phase);
     failure_lines(&mut text, phase);
     if let Some(why) = &phase.saturated {
         let _ = writeln!(text, "  VOID           generator saturated: {why}");
@@ -67,15 +95,12 @@ pub fn phase_text(phase: &PhaseOutcome) -> String {
 }
 
 fn flow_lines(text: &mut String, phase: &PhaseOutcome) {
-    if phase.churned > 0 || phase.rejoined > 0 {
+    if is_churn(phase) {
         let _ =
             writeln!(text, "  connections    {} came and went, {:.0}/s", count(phase.churned), phase.rate);
         if phase.rejoined > 0 {
-            let _ = writeln!(
-                text,
-                "  groups         {} times a member joined (time to its assignment: e2e)",
-                phase.rejoined
-            );
+            let _ =
+                writeln!(text, "  groups         {} times a member joined or joined again", phase.rejoined);
         }
     }
     if phase.sent.records > 0 {
@@ -105,7 +130,7 @@ fn flow_lines(text: &mut String, phase: &PhaseOutcome) {
 
 fn latency_lines(text: &mut String, phase: &PhaseOutcome) {
     let shown: Vec<_> =
-        ROWS.iter().filter_map(|(name, about)| Some((*about, phase.latencies.get(*name)?))).collect();
+        rows(phase).iter().filter_map(|(name, about)| Some((*about, phase.latencies.get(*name)?))).collect();
     if shown.is_empty() {
         return;
     }
@@ -119,6 +144,25 @@ fn latency_lines(text: &mut String, phase: &PhaseOutcome) {
         let values = [latency.p50_ns, latency.p99_ns, latency.p999_ns, latency.p9999_ns, latency.max_ns];
         let cells: Vec<String> = values.iter().map(|value| format!("{:>11}", ms(*value as f64))).collect();
         let _ = writeln!(text, "  {about:<width$} {}", cells.join(" "));
+    }
+}
+
+/// A stage with less of a request's time than one part in so many isn't worth a place in a line.
+const WORTH_TELLING: u64 = 50;
+
+/// Where a broker's own time goes, on average, for each kind of request.
+fn stage_lines(text: &mut String, phase: &PhaseOutcome) {
+    for whole in phase.stages.iter().filter(|stage| stage.stage == "total") {
+        let mean = |sum_ns: u64| ms(sum_ns as f64 / whole.count.max(1) as f64);
+        let parts: Vec<String> = phase
+            .stages
+            .iter()
+            .filter(|part| part.api == whole.api && part.stage != "total")
+            .filter(|part| part.sum_ns.saturating_mul(WORTH_TELLING) >= whole.sum_ns)
+            .map(|part| format!("{} {}", part.stage, mean(part.sum_ns)))
+            .collect();
+        let label = format!("in the broker, {}", whole.api);
+        let _ = writeln!(text, "  {label:<22} {} on average: {}", mean(whole.sum_ns), parts.join(", "));
     }
 }
 

@@ -6,9 +6,16 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 78.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 12.0;
+const RIGHT: f64 = 36.0;
+const TOP: f64 = 32.0;
 const BOTTOM: f64 = 40.0;
+
+/// Width of a letter in the legend, about, and of what stands beside a name there.
+const LETTER: f64 = 6.5;
+const LEGEND_GAP: f64 = 46.0;
+
+/// A logarithmic axis of fewer orders of magnitude has marks between them.
+const FEW_DECADES: f64 = 3.0;
 
 /// Marks of a linear axis, about.
 const TICKS: f64 = 6.0;
@@ -27,11 +34,17 @@ impl Axis {
         Axis { low: 0.0, high: if high > 0.0 { high * 1.05 } else { 1.0 }, log: false }
     }
 
-    /// From one value to another, both above 0, by orders of magnitude.
+    /// From one value to another, both above 0, by orders of magnitude. Ends at 1, 2 or 5 of one.
     pub(super) fn log(low: f64, high: f64) -> Self {
         let low = low.max(1e-9);
+        let steps = |value: f64| {
+            let decade = 10_f64.powi(value.log10().floor() as i32);
+            [1.0, 2.0, 5.0, 10.0].map(|step| step * decade)
+        };
+        let below = steps(low).into_iter().rfind(|step| *step <= low).unwrap_or(low);
         let high = high.max(low * 10.0);
-        Axis { low: 10_f64.powf(low.log10().floor()), high: 10_f64.powf(high.log10().ceil()), log: true }
+        let above = steps(high).into_iter().find(|step| *step >= high).unwrap_or(high);
+        Axis { low: below, high: above, log: true }
     }
 
     /// Between two values exactly.
@@ -47,8 +60,12 @@ impl Axis {
 
     fn ticks(self) -> Vec<f64> {
         if self.log {
-            let (low, high) = (self.low.log10().round() as i32, self.high.log10().round() as i32);
-            return (low..=high).map(|power| 10_f64.powi(power)).collect();
+            let (low, high) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
+            let few = self.high.log10() - self.low.log10() < FEW_DECADES;
+            let steps: &[f64] = if few { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            let all = (low..=high).flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)));
+            let near = self.low * (1.0 - 1e-9)..=self.high * (1.0 + 1e-9);
+            return all.filter(|tick| near.contains(tick)).collect();
         }
         let rough = (self.high - self.low) / TICKS;
         let power = 10_f64.powf(rough.log10().floor());
@@ -103,8 +120,9 @@ impl Chart<'_> {
             }
             let _ = write!(svg, "<path class=\"line c{}\" d=\"{path}\"/>", nth % 8);
         }
+        // Above the plot, where no line can be.
+        let (mut x, y) = (LEFT, TOP - 12.0);
         for (nth, line) in lines.iter().enumerate().filter(|_| lines.len() > 1) {
-            let (x, y) = (LEFT + 12.0, TOP + 14.0 + 17.0 * nth as f64);
             let _ = write!(
                 svg,
                 "<path class=\"line c{}\" d=\"M{x:.0} {:.0}h18\"/><text x=\"{:.0}\" y=\"{y:.0}\">{}</text>",
@@ -113,6 +131,26 @@ impl Chart<'_> {
                 x + 24.0,
                 crate::load::gate::escape(&line.name)
             );
+            x += LEGEND_GAP + LETTER * line.name.chars().count() as f64;
+        }
+        svg + "</svg>"
+    }
+
+    /// The chart with areas that stand on each other: each line's values are added to those of the lines before it.
+    pub(super) fn areas(&self, lines: &[Line]) -> String {
+        let mut svg = self.open();
+        let mut floor: Vec<(f64, f64)> = lines
+            .first()
+            .map(|line| line.points.iter().map(|(x, _)| (*x, 0.0)).collect())
+            .unwrap_or_default();
+        for (nth, line) in lines.iter().enumerate() {
+            let top: Vec<(f64, f64)> =
+                floor.iter().zip(&line.points).map(|((x, low), (_, more))| (*x, low + more)).collect();
+            let corners = top.iter().chain(floor.iter().rev());
+            let path: Vec<String> =
+                corners.map(|(x, y)| format!("{:.1} {:.1}", self.x(*x), self.y(*y))).collect();
+            let _ = write!(svg, "<path class=\"area a{nth}\" d=\"M{}Z\"/>", path.join("L"));
+            floor = top;
         }
         svg + "</svg>"
     }
@@ -185,9 +223,10 @@ mod tests {
     #[test]
     fn values_have_their_places() {
         let log = Axis::log(0.02, 700.0);
-        assert_eq!((log.low, log.high), (0.01, 1000.0));
-        assert!((log.place(1.0) - 0.4).abs() < 1e-9);
-        assert_eq!(log.ticks().len(), 6);
+        assert_eq!((log.low, log.high), (0.02, 1000.0));
+        assert!((log.place(20.0) - 3.0 / 50_000_f64.log10()).abs() < 1e-9);
+        assert_eq!(log.ticks(), [0.1, 1.0, 10.0, 100.0, 1000.0]);
+        assert_eq!(Axis::log(3.0, 40.0).ticks(), [2.0, 5.0, 10.0, 20.0, 50.0]);
         let linear = Axis::linear(100.0);
         assert!((linear.place(52.5) - 0.5).abs() < 1e-9 && linear.place(-3.0) == 0.0);
         assert_eq!(linear.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
@@ -208,8 +247,14 @@ mod tests {
         };
         let line = |name: &str| Line { name: name.to_owned(), points: vec![(0.0, 0.0), (10.0, 5.25)] };
         let svg = chart.lines(&[line("a<b"), line("c")]);
-        assert!(svg.contains("d=\"M78.0 260.0L884.0 12.0\"") && svg.contains("a&lt;b"), "{svg}");
+        assert!(svg.contains("d=\"M78.0 260.0L864.0 32.0\"") && svg.contains("a&lt;b"), "{svg}");
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>") && svg.contains("class=\"shade\""));
+        let stacked =
+            chart.areas(&[line("a"), Line { name: "b".to_owned(), points: vec![(0.0, 1.0), (10.0, 0.0)] }]);
+        assert!(
+            stacked.contains("class=\"area a1\" d=\"M78.0 216.6L864.0 32.0L864.0 32.0L78.0 260.0Z\""),
+            "{stacked}"
+        );
         assert_eq!(chart.heat(&[([0.0, 1.0, 0.0, 1.0], 0.5)]).matches("class=\"heat\"").count(), 1);
     }
 }

@@ -13,6 +13,13 @@ pub fn ms(ns: f64) -> String {
     }
 }
 
+/// A mark of an axis: steps are 1, 2 or 5 of some decimal place, which sums of fractions miss by a little.
+#[must_use]
+pub(super) fn decimal(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A count with separators: 1,234,567.
 #[must_use]
 pub fn count(number: u64) -> String {
@@ -62,6 +69,7 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!((count(0), count(999), count(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!([0.1 + 0.2, 20.0, 0.0].map(decimal), ["0.3", "20", "0"]);
         assert_eq!((bytes(12.0), bytes(1_500_000.0)), ("12 B".into(), "1.5 MB".into()));
         assert_eq!(
             (ms(123_456.0), ms(12_345_678.0), ms(1e9)),

@@ -53,7 +53,9 @@ fn line(row: &Row, failures: u64) -> String {
             bytes(received.bytes as f64 / seconds)
         ));
     }
-    for (name, shown) in [("ack", &row.ack), ("e2e", &row.e2e)] {
+    let churns = row.counts.churned > 0 || row.counts.rejoined > 0;
+    let names = if churns { ["visit", "join"] } else { ["ack", "e2e"] };
+    for (name, shown) in names.into_iter().zip([&row.ack, &row.e2e]) {
         if shown.count > 0 {
             cells.push(format!("{name} p50 {} p99 {}", ms(shown.p50 as f64), ms(shown.p99 as f64)));
         }

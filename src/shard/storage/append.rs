@@ -36,8 +36,9 @@ impl<F: Files> PartitionLog<F> {
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch[..BATCH_HEADER_BYTES]);
         patch_offsets(&mut header, placed.base_offset, placed.leader_epoch);
-        let mut copied = segment.copy_in(&self.files, &cache, &header);
-        copied += segment.copy_in(&self.files, &cache, &batch[BATCH_HEADER_BYTES..]);
+        let rest = &batch[BATCH_HEADER_BYTES..];
+        let mut copied = segment.copy_in(&self.files, &cache, &header, rest.len());
+        copied += segment.copy_in(&self.files, &cache, rest, 0);
         segment.next = placed.last_offset() + 1;
         cache.appended(batch.len());
         self.unflushed += batch.len();

@@ -83,7 +83,8 @@ impl TailCache {
         self.0.carried.take()
     }
 
-    pub(super) fn written(&self, bytes: usize) {
+    /// Bytes that were appended are flushed, or nobody waits for that any more.
+    pub fn written(&self, bytes: usize) {
         self.0.unwritten.set(self.0.unwritten.get().saturating_sub(bytes));
     }
 

@@ -1,4 +1,7 @@
 //! Flushing: the writes of all partitions, then one flush for all that stayed within written extents.
+//!
+//! The two are apart, so that a group of appends can be written while the flush of an earlier one is under way. No two
+//! groups are written at the same time: the second may begin with the block that the first ends in.
 
 use super::segment::SealedChunk;
 use super::{PartitionLog, StorageError};
@@ -8,7 +11,8 @@ use crate::base::mutant::{Mutant, planted};
 use crate::log::segment::{SegmentHeader, block_ceil};
 use crate::seam::{File, Files, FlushScope, WriteBuf};
 use futures_lite::future::zip;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// The writes to one segment.
 struct SegmentWrites<F: Files> {
@@ -79,6 +83,12 @@ pub struct FlushJob<F: Files> {
 }
 
 impl<F: Files> FlushJob<F> {
+    /// Bytes of batches that are in no earlier job.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// All below is durable once the flush is done.
     #[must_use]
     pub fn upto(&self) -> Offset {
@@ -106,8 +116,12 @@ impl<F: Files> FlushJob<F> {
     }
 
     /// Writes what is a single chunk of a file that is there, and makes it durable by that write alone: one operation
-    /// instead of a write and then a flush. False if there is more to do; nothing was done then.
-    async fn write_durable(&mut self) -> Result<bool, StorageError> {
+    /// instead of a write and then a flush. False if there is more to do; nothing was done then. No earlier job of the
+    /// partition may wait for its flush: this write doesn't cover it.
+    ///
+    /// # Errors
+    /// The write failed. Final for the log directory.
+    pub async fn write_durable(&mut self) -> Result<bool, StorageError> {
         let [SegmentWrites { file: Some(file), named: true, chunks, cut: None, .. }] = &self.segments[..]
         else {
             return Ok(false);
@@ -137,7 +151,7 @@ impl<F: Files> PartitionLog<F> {
         job.covers = job.bytes as u64 + std::mem::take(&mut self.put_back);
         let (key, cache, last) = (self.key, self.cache.clone(), self.segments.len() - 1);
         for (index, segment) in self.segments.iter_mut().enumerate() {
-            segment.seal_open(&cache);
+            segment.seal_for_flush(&cache);
             if segment.pending.is_empty() {
                 continue;
             }
@@ -162,8 +176,17 @@ impl<F: Files> PartitionLog<F> {
         if job.segments.is_empty() { Begun::Nothing } else { Begun::Job(job) }
     }
 
-    /// Takes back a job that succeeded.
-    pub fn written(&mut self, job: FlushJob<F>) {
+    /// Learns which files a job's writes have made, as soon as they are complete: the next job goes on in them.
+    pub fn written(&mut self, job: &FlushJob<F>) {
+        for done in &job.segments {
+            if let Some(segment) = self.segments.iter_mut().find(|segment| segment.base == done.base) {
+                segment.file.borrow_mut().clone_from(&done.file);
+            }
+        }
+    }
+
+    /// Takes back a job that is flushed. Jobs come back in the order in which they began.
+    pub fn flushed(&mut self, job: FlushJob<F>) {
         self.cache.written(job.bytes);
         self.undurable -= job.covers;
         self.durable = job.upto;
@@ -174,7 +197,6 @@ impl<F: Files> PartitionLog<F> {
                 segment.extent = done.cut.unwrap_or(segment.extent.max(done.end));
                 segment.join_zeros();
                 segment.named = true;
-                *segment.file.borrow_mut() = done.file;
             }
         }
     }
@@ -194,55 +216,46 @@ impl<F: Files> PartitionLog<F> {
     }
 }
 
-/// Writes all jobs, says so, then flushes: once for all that stayed within written extents, where the file system lets
+/// Flushes jobs whose writes are complete: once for all that stayed within written extents, where the file system lets
 /// one flush cover them; each file that grew on its own. When it returns, everything up to each job's `upto` is
-/// durable, but for jobs with a `shortage`.
+/// durable.
 ///
 /// # Errors
-/// The first write or flush that failed. Final for the log directory.
-pub async fn flush_all<F: Files>(
-    files: &F,
-    jobs: &mut [FlushJob<F>],
-    on_written: impl FnOnce(),
-) -> Result<(), StorageError> {
-    if let [job] = jobs
-        && job.write_durable().await?
-    {
-        return Ok(());
-    }
-    write_all(files, jobs).await?;
-    on_written();
+/// The first flush that failed. Final for the log directory.
+pub async fn flush_jobs<F: Files>(files: &F, jobs: &[&FlushJob<F>]) -> Result<(), StorageError> {
     let per_file = files.flush_scope() == FlushScope::File;
     let mut shared = None;
-    let mut any_own = false;
-    let written = || jobs.iter().filter(|job| job.shortage.is_none());
-    for segment in written().flat_map(|job| &job.segments) {
+    let mut own: BTreeMap<&Path, &F::File> = BTreeMap::new();
+    for segment in jobs.iter().flat_map(|job| &job.segments) {
         let file = segment.file.as_ref().expect("a written segment has a file");
         if per_file || segment.needs_own_sync() {
-            file.sync().await?;
-            any_own = true;
+            own.insert(&segment.path, file);
         } else {
             shared = Some(file);
         }
     }
     // An own flush of any file covers the others as well, since all writes had completed before it began.
-    if let Some(file) = shared.filter(|_| !any_own) {
+    for file in own.values().copied().chain(shared.filter(|_| own.is_empty())) {
         file.sync().await?;
     }
-    for job in written().filter(|job| job.is_unnamed() && !planted(Mutant::NamelessSegment)) {
-        files.sync_dir(&job.dir).await?;
+    let unnamed = jobs.iter().filter(|job| job.is_unnamed() && !planted(Mutant::NamelessSegment));
+    for dir in unnamed.map(|job| &job.dir).collect::<BTreeSet<_>>() {
+        files.sync_dir(dir).await?;
     }
     Ok(())
 }
 
-/// All jobs' writes at the same time.
-async fn write_all<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<(), StorageError> {
+/// Writes all jobs, at the same time. What one is short of it notes itself.
+///
+/// # Errors
+/// The first write that failed. Final for the log directory.
+pub async fn write_jobs<F: Files>(files: &F, jobs: &mut [FlushJob<F>]) -> Result<(), StorageError> {
     match jobs {
         [] => Ok(()),
         [job] => job.write(files).await,
         _ => {
             let (left, right) = jobs.split_at_mut(jobs.len() / 2);
-            let (left, right) = Box::pin(zip(write_all(files, left), write_all(files, right))).await;
+            let (left, right) = Box::pin(zip(write_jobs(files, left), write_jobs(files, right))).await;
             left.and(right)
         }
     }

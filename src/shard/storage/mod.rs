@@ -19,7 +19,7 @@ mod timestamp;
 
 pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
-pub use flush::{Begun, FlushJob, flush_all};
+pub use flush::{Begun, FlushJob, flush_jobs, write_jobs};
 pub use prepare::{PrepareJob, Prepared};
 pub use read::{ReadPlan, batches_within};
 pub use recover::Recovered;
@@ -135,5 +135,12 @@ impl<F: Files> PartitionLog<F> {
 
     fn active(&mut self) -> &mut Segment<F> {
         self.segments.back_mut().expect("a log has an active segment")
+    }
+}
+
+impl<F: Files> Drop for PartitionLog<F> {
+    /// What was appended and no flush has taken waits no more.
+    fn drop(&mut self) {
+        self.cache.written(self.unflushed);
     }
 }

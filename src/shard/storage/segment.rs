@@ -63,8 +63,12 @@ pub(super) struct Segment<F: Files> {
     /// What is cached. Shared with reads under way, which add what they read.
     pub(super) slots: Rc<RefCell<Slots>>,
     pub(super) open: Option<OpenChunk<F>>,
-    /// Size of the next chunk: what the last flush took, twice the last chunk if that was filled before its flush.
-    pub(super) chunk_bytes: usize,
+    /// Size of the next chunk: what the last flush took, twice the last chunk if that was filled before its flush. A
+    /// chunk is a write of its own, and what it isn't filled with goes back when it is sealed: rather too large than
+    /// too small.
+    chunk_bytes: usize,
+    /// Bytes appended since the last flush began.
+    gathered: usize,
     /// Sealed, not yet taken by a flush.
     pub(super) pending: Vec<SealedChunk<F>>,
     /// The last bytes before `end` that don't fill a block: the next chunk begins with them.
@@ -90,6 +94,7 @@ impl<F: Files> Segment<F> {
             slots: Rc::default(),
             open: None,
             chunk_bytes: CHUNK_BYTES_MIN,
+            gathered: 0,
             pending: Vec::new(),
             carry: Bytes::new(),
         }
@@ -147,9 +152,18 @@ impl<F: Files> Segment<F> {
         }
     }
 
+    /// Seals what a flush takes.
+    pub(super) fn seal_for_flush(&mut self, cache: &TailCache) {
+        self.seal_open(cache);
+        let gathered = std::mem::take(&mut self.gathered);
+        if gathered > 0 {
+            self.chunk_bytes = chunk_size(gathered);
+        }
+    }
+
     /// Makes the open chunk ready for the file: whole blocks, zeros after the last batch.
     pub(super) fn seal_open(&mut self, cache: &TailCache) {
-        let Some(OpenChunk { position, mut buf, filled, capacity }) = self.open.take() else { return };
+        let Some(OpenChunk { position, mut buf, filled, .. }) = self.open.take() else { return };
         let len = usize::try_from(block_ceil(filled as u64)).expect("a chunk is small");
         buf.bytes_mut()[filled..len].fill(0);
         let sealed = buf.seal(len);
@@ -158,17 +172,18 @@ impl<F: Files> Segment<F> {
         // Copied, so that a chunk's memory isn't held for the sake of its last block.
         self.carry = Bytes::copy_from_slice(&bytes[whole..]);
         cache.carried(self.carry.len());
-        let wanted = if filled == capacity { capacity * 2 } else { len };
-        self.chunk_bytes = wanted.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
         self.slots.borrow_mut().push(cache.insert(position, bytes, len), cache);
         self.pending.push(SealedChunk { position, sealed });
     }
 
-    /// Copies bytes to the segment's end, into as many chunks as it takes. Answers how many it copied.
-    pub(super) fn copy_in(&mut self, files: &F, cache: &TailCache, mut bytes: &[u8]) -> usize {
+    /// Copies bytes to the segment's end, into as many chunks as it takes; so many `more` will follow at once. Answers
+    /// how many it copied.
+    pub(super) fn copy_in(&mut self, files: &F, cache: &TailCache, mut bytes: &[u8], more: usize) -> usize {
         let mut copied = 0;
+        self.gathered += bytes.len();
         while !bytes.is_empty() {
-            let mut chunk = self.open.take().unwrap_or_else(|| self.begin_chunk(files, cache, bytes.len()));
+            let open = self.open.take();
+            let mut chunk = open.unwrap_or_else(|| self.begin_chunk(files, cache, bytes.len() + more));
             let (now, later) = bytes.split_at(bytes.len().min(chunk.capacity - chunk.filled));
             chunk.buf.bytes_mut()[chunk.filled..chunk.filled + now.len()].copy_from_slice(now);
             chunk.filled += now.len();
@@ -179,6 +194,7 @@ impl<F: Files> Segment<F> {
             self.open = Some(chunk);
             if full {
                 self.seal_open(cache);
+                self.chunk_bytes = chunk_size(self.chunk_bytes * 2);
             }
         }
         copied
@@ -188,8 +204,7 @@ impl<F: Files> Segment<F> {
         let position = block_floor(self.end);
         let filled = self.carry.len();
         assert_eq!(position + filled as u64, self.end, "the carry ends where the segment does");
-        let expected = (filled + expected).next_multiple_of(BLOCK_BYTES).min(CHUNK_BYTES_MAX);
-        let capacity = self.chunk_bytes.max(expected);
+        let capacity = self.chunk_bytes.max(chunk_size(filled + expected));
         let mut buf = files.alloc(capacity);
         if !planted(Mutant::LoseCarry) {
             buf.bytes_mut()[..filled].copy_from_slice(&self.carry);
@@ -202,4 +217,9 @@ impl<F: Files> Segment<F> {
     pub(super) fn forget(&self, cache: &TailCache) {
         self.slots.borrow().forget(cache);
     }
+}
+
+/// The size of a chunk for so many bytes, with a block more for those copied over from the block before.
+fn chunk_size(bytes: usize) -> usize {
+    (bytes.next_multiple_of(BLOCK_BYTES) + BLOCK_BYTES).min(CHUNK_BYTES_MAX)
 }

@@ -10,16 +10,16 @@ use std::collections::BTreeSet;
 /// Partitions of the topics `t` and `u`.
 const PARTITIONS: i32 = 6;
 
-fn id(name: &str) -> TopicId {
+pub(super) fn id(name: &str) -> TopicId {
     TopicId([name.as_bytes()[0]; 16])
 }
 
-fn topics(names: &[&str]) -> Topics {
+pub(super) fn topics(names: &[&str]) -> Topics {
     std::sync::Arc::new(names.iter().map(|name| ((*name).into(), (id(name), PARTITIONS))).collect())
 }
 
 /// A member's first heartbeat.
-fn first(member: &str) -> ConsumerGroupHeartbeatRequest {
+pub(super) fn first(member: &str) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest {
         group_id: GROUP.into(),
         member_id: member.into(),
@@ -32,7 +32,11 @@ fn first(member: &str) -> ConsumerGroupHeartbeatRequest {
 }
 
 /// A heartbeat in which nothing changes, and all that the member has.
-fn next(member: &str, epoch: i32, owned: &BTreeSet<(TopicId, i32)>) -> ConsumerGroupHeartbeatRequest {
+pub(super) fn next(
+    member: &str,
+    epoch: i32,
+    owned: &BTreeSet<(TopicId, i32)>,
+) -> ConsumerGroupHeartbeatRequest {
     let mut list: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
     owned.iter().for_each(|(topic, partition)| list.entry(*topic).or_default().push(*partition));
     let own = |(topic_id, partitions)| TopicPartitions { topic_id, partitions };
@@ -47,13 +51,16 @@ fn next(member: &str, epoch: i32, owned: &BTreeSet<(TopicId, i32)>) -> ConsumerG
 }
 
 impl Bench {
-    fn with_topics(names: &[&str]) -> Self {
+    pub(super) fn with_topics(names: &[&str]) -> Self {
         let mut bench = Bench::new();
         bench.step(Event::Topics(topics(names)));
         bench
     }
 
-    fn consumer_beat(&mut self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+    pub(super) fn consumer_beat(
+        &mut self,
+        request: ConsumerGroupHeartbeatRequest,
+    ) -> ConsumerGroupHeartbeatResponse {
         let (client, uuid) = (Client::default(), "uuid".into());
         let question = self.ask(GroupOp::ConsumerBeat { request, version: 1, client, uuid });
         match self.reply(question) {
@@ -62,12 +69,12 @@ impl Bench {
         }
     }
 
-    fn refused(&mut self, request: ConsumerGroupHeartbeatRequest) -> ErrorCode {
+    pub(super) fn refused(&mut self, request: ConsumerGroupHeartbeatRequest) -> ErrorCode {
         code(self.consumer_beat(request).error_code)
     }
 }
 
-fn share(response: &ConsumerGroupHeartbeatResponse) -> Option<BTreeSet<(TopicId, i32)>> {
+pub(super) fn share(response: &ConsumerGroupHeartbeatResponse) -> Option<BTreeSet<(TopicId, i32)>> {
     let list = &response.assignment.as_ref()?.topic_partitions;
     Some(list.iter().flat_map(|own| own.partitions.iter().map(|p| (own.topic_id, *p))).collect())
 }
@@ -183,14 +190,11 @@ fn a_static_member_comes_back_to_its_share() {
 }
 
 #[test]
-fn an_empty_group_changes_its_protocol_and_another_does_not() {
+fn an_empty_group_changes_its_protocol() {
     let mut bench = Bench::with_topics(&["t"]);
     let (ids, _) = bench.stable(1);
-    assert_eq!(bench.refused(first("a")), ErrorCode::GroupIdNotFound);
     bench.leave(&[(&ids[0], None)]);
     assert_eq!(bench.refused(first("a")), ErrorCode::None);
-    let question = bench.join_with(9, join(""));
-    assert_eq!(code(bench.joined(question).error_code), ErrorCode::InconsistentGroupProtocol);
     bench.restart();
     assert!(bench.coordinator.groups.is_empty() && bench.coordinator.consumers.len() == 1);
     let leaving = ConsumerGroupHeartbeatRequest { member_epoch: -1, ..first("a") };
@@ -200,21 +204,96 @@ fn an_empty_group_changes_its_protocol_and_another_does_not() {
     assert!(bench.coordinator.consumers.is_empty() && bench.coordinator.groups.len() == 1);
 }
 
+impl Bench {
+    fn told(&mut self, version: i16, member: &str, epoch: i32) -> ErrorCode {
+        let question = self.ask(GroupOp::Commit { request: commit(member, epoch, 5), version });
+        match self.reply(question) {
+            Some(GroupReply::Commit(response)) => code(response.topics[0].partitions[0].error_code),
+            other => panic!("no answer to a commit: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn who_commits_says_its_epoch() {
     let mut bench = Bench::with_topics(&["t"]);
     bench.consumer_beat(first("a"));
-    let mut told = |version, member: &str, epoch| {
-        let question = bench.ask(GroupOp::Commit { request: commit(member, epoch, 5), version });
-        match bench.reply(question) {
-            Some(GroupReply::Commit(response)) => code(response.topics[0].partitions[0].error_code),
-            other => panic!("no answer to a commit: {other:?}"),
-        }
+    assert_eq!(bench.told(9, "a", 2), ErrorCode::None);
+    assert_eq!(bench.told(9, "a", 1), ErrorCode::StaleMemberEpoch);
+    assert_eq!(bench.told(9, "a", 3), ErrorCode::StaleMemberEpoch);
+    assert_eq!(bench.told(9, "b", 2), ErrorCode::UnknownMemberId);
+    assert_eq!(bench.told(8, "a", 2), ErrorCode::UnsupportedVersion);
+    assert_eq!(bench.told(9, "", -1), ErrorCode::UnknownMemberId, "a tool commits when nobody is there");
+}
+
+/// A commit that was under way while its member moved on is about what the member has had all the time (KIP-1251).
+#[test]
+fn an_older_epoch_commits_what_the_member_still_has() {
+    let mut bench = Bench::with_topics(&["t"]);
+    let all = share(&bench.consumer_beat(first("a"))).expect("a share");
+    bench.consumer_beat(first("b"));
+    let kept = share(&bench.consumer_beat(next("a", 2, &all))).expect("a new share");
+    assert!(kept.contains(&(id("t"), 0)), "commits of these tests are about this one");
+    assert_eq!(bench.consumer_beat(next("a", 2, &kept)).member_epoch, 3);
+    assert_eq!(bench.told(9, "a", 2), ErrorCode::None);
+    assert_eq!(bench.told(9, "a", 1), ErrorCode::StaleMemberEpoch, "it hadn't got it yet");
+    assert_eq!(bench.told(9, "b", 2), ErrorCode::StaleMemberEpoch, "it never had it");
+    bench.restart();
+    bench.step(Event::Topics(topics(&["t"])));
+    assert_eq!(bench.told(9, "a", 2), ErrorCode::None, "the log says since when");
+}
+
+#[test]
+fn a_leaving_member_begins_one_epoch() {
+    let mut bench = Bench::with_topics(&["t", "u"]);
+    let both = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: Some(vec!["t".into(), "u".into()]),
+        ..first("b")
     };
-    assert_eq!(told(9, "a", 2), ErrorCode::None);
-    assert_eq!(told(9, "a", 0), ErrorCode::StaleMemberEpoch);
-    assert_eq!(told(9, "b", 2), ErrorCode::UnknownMemberId);
-    assert_eq!(told(8, "a", 2), ErrorCode::UnsupportedVersion);
+    bench.consumer_beat(first("a"));
+    bench.consumer_beat(both);
+    let before = bench.coordinator.consumers[GROUP].epoch();
+    bench.consumer_beat(ConsumerGroupHeartbeatRequest { member_epoch: -1, ..first("b") });
+    assert_eq!(bench.coordinator.consumers[GROUP].epoch(), before + 1);
+    bench.consumer_beat(next("a", 2, &BTreeSet::new()));
+    assert_eq!(
+        bench.coordinator.consumers[GROUP].epoch(),
+        before + 1,
+        "the topics it read alone are no news"
+    );
+}
+
+#[test]
+fn a_description_that_nobody_has_leaves_the_log() {
+    let mut bench = Bench::with_topics(&["t", "__t"]);
+    let described = |regex: &str| ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(regex.into()),
+        ..first("a")
+    };
+    let found = share(&bench.consumer_beat(described(".*"))).expect("a share");
+    assert!(found.iter().all(|(topic, _)| *topic == id("t")), "what is Kafka's own isn't meant");
+    bench.consumer_beat(described("u.*"));
+    let before = bench.coordinator.consumers.clone();
+    bench.restart();
+    assert_eq!(bench.coordinator.consumers, before);
+}
+
+#[test]
+fn heartbeats_that_say_nothing_write_nothing() {
+    let mut bench = Bench::with_topics(&["t"]);
+    let all = share(&bench.consumer_beat(first("a"))).expect("a share");
+    let written = bench.log.len();
+    for _ in 0..20 {
+        bench.pass(30_000);
+        let silent = ConsumerGroupHeartbeatRequest { topic_partitions: None, ..next("a", 2, &all) };
+        let answer = bench.consumer_beat(silent);
+        assert_eq!((answer.error_code, answer.member_epoch, answer.assignment), (0, 2, None));
+    }
+    assert_eq!(bench.log.len(), written);
+    bench.step(Event::Topics(topics(&["t", "u"])));
+    bench.consumer_beat(next("a", 2, &all));
+    assert_eq!(bench.log.len(), written, "topics that nobody reads are no news");
 }
 
 /// What one member believes.
@@ -277,16 +356,18 @@ fn no_partition_has_two_owners_at_any_time() {
             }
             // Who has been silent for too long may not know yet that it has been fenced: it is not asked.
             let known = |nth: usize| {
-                bench.coordinator.consumers[GROUP]
-                    .check_offsets(&format!("m{nth}"), members[nth].epoch)
-                    .is_ok()
+                bench.coordinator.consumers[GROUP].check_fetch(&format!("m{nth}"), members[nth].epoch).is_ok()
             };
             let owned: Vec<_> =
                 (0..4).filter(|nth| known(*nth)).flat_map(|nth| members[nth].owned.clone()).collect();
             let distinct: BTreeSet<_> = owned.iter().collect();
             assert_eq!(owned.len(), distinct.len(), "seed {seed}: {members:?}");
         }
-        let recounted: usize = bench.coordinator.consumers.values().map(ConsumerGroup::bytes).sum();
+        let recount = |mut group: ConsumerGroup| {
+            group.recount();
+            group.bytes()
+        };
+        let recounted: usize = bench.coordinator.consumers.values().cloned().map(recount).sum();
         assert_eq!(bench.coordinator.bytes, recounted);
     }
     assert!(moves > 2000 && restarts > 500, "{moves} {restarts}");
