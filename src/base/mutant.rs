@@ -50,7 +50,7 @@ pub enum Mutant {
     ForgetAborted,
     /// Show read_committed consumers everything below the high watermark.
     ReadUncommitted,
-    /// Let a transaction that has ended be opened again by a batch that comes late.
+    /// Let a transaction that has ended be opened again by a batch that comes late: its coordinator isn't asked.
     LateBatches,
     /// Write markers before the decision that they carry survives a crash.
     MarkersFirst,

@@ -59,6 +59,8 @@ pub struct Ledger {
     seen: BTreeMap<(i32, Offset), u64>,
     /// How far partitions were stable.
     stable: BTreeMap<i32, Offset>,
+    /// Ends that were asked for.
+    asked: usize,
     /// Commits that were acknowledged.
     pub commits: usize,
 }
@@ -107,7 +109,12 @@ impl Ledger {
         self.of(transaction).batches.get_mut(&place).expect("it writes there").push(count);
     }
 
+    pub(super) fn asked(&self) -> usize {
+        self.asked
+    }
+
     pub(super) fn decides(&mut self, transaction: u64, commit: bool) {
+        self.asked += 1;
         if commit {
             self.of(transaction).end = End::Asked;
         }

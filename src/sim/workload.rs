@@ -179,12 +179,7 @@ impl Run {
             self.spawn(admin::churn_topics(self.clone()));
         }
         for _ in 0..1 + exec.below(4) {
-            exec.sleep(exec.micros(0, 60_000)).await;
-            if exec.chance(15) {
-                self.node.fill_disk();
-                exec.sleep(exec.micros(0, 400_000)).await;
-            }
-            self.crash().await;
+            self.trouble(producers > 0).await;
         }
         exec.sleep(exec.micros(0, 20_000)).await;
         self.ending.set(true);
@@ -216,6 +211,33 @@ impl Run {
             self.spawn(ledger::read(self.clone(), place));
         }
         self.spawn(ledger::watch_offsets(self.clone()));
+    }
+
+    /// A full disk perhaps, and a crash.
+    async fn trouble(&self, transactions: bool) {
+        let exec = &self.exec;
+        exec.sleep(exec.micros(0, 60_000)).await;
+        if exec.chance(15) {
+            self.node.fill_disk();
+            exec.sleep(exec.micros(0, 400_000)).await;
+        }
+        if transactions && exec.chance(50) {
+            self.until_a_decision().await;
+        }
+        self.crash().await;
+    }
+
+    /// Waits until a transaction is about to be decided, if one is soon: a crash then comes between the decision and
+    /// the last marker.
+    async fn until_a_decision(&self) {
+        let before = self.ledger.borrow().asked();
+        for _ in 0..200 {
+            if self.ledger.borrow().asked() > before {
+                break;
+            }
+            self.exec.sleep(self.exec.micros(10, 100)).await;
+        }
+        self.exec.sleep(self.exec.micros(0, 2_000)).await;
     }
 
     fn partitions_of(&self, topic: u32) -> i32 {

@@ -3,6 +3,7 @@
 //! Rules: protocol row 65 (KIP-890).
 
 use crate::base::limits::PARKED_PER_PRODUCER_MAX;
+use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Guard, ProducerEpoch, ProducerId, TopicPartition};
 use crate::cluster::owner_shard;
 use crate::replica::call::{Membership, PartitionReply, ProduceOp, Produced};
@@ -62,6 +63,9 @@ impl Parked {
         let (Some(guard), Some(membership)) = (guard, op.membership.as_deref()) else {
             return Some((waiter, op));
         };
+        if planted(Mutant::LateBatches) && !membership.is_implicit() {
+            return Some((waiter, op));
+        }
         let (epoch, membership) = (op.meta.producer_epoch, membership.clone());
         outbox.questions.push(Question { spot, membership, epoch });
         self.0.insert(spot, Wait { guard, epoch, ops: VecDeque::from([(waiter, op)]) });
