@@ -16,4 +16,5 @@ pub mod rt;
 pub mod seam;
 pub mod shard;
 pub mod sim;
+pub mod txn;
 pub mod wire;

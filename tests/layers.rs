@@ -83,7 +83,7 @@ const OUTSIDE: &[Layer] = &[
     layer("snap", &["wire"]),
     layer("zstd", &["wire"]),
     layer("zerocopy", &["base", "wire", "log"]),
-    layer("regex", &["group"]),
+    layer("regex", &["group", "txn"]),
     layer("bytes", EVERYTHING),
 ];
 

@@ -74,7 +74,7 @@ class Field:
         self.element = self.type[2:] if self.type.startswith("[]") else None
         self.base = self.element or self.type
         self.message = message
-        self.versions = versions(raw["versions"])
+        self.versions = versions(raw.get("versions", raw.get("taggedVersions")))
         self.nullable = versions(raw.get("nullableVersions"))
         self.tag = raw.get("tag")
         self.tagged = versions(raw.get("taggedVersions")) if self.tag is not None else None

@@ -19,7 +19,9 @@ HEAD = """# Made by ci/wire/generate from the message schemas of kafka-clients 4
 
 def field_lines(field, common, depth):
     element = re.sub(r"^\[\]", "", field["type"])
-    words = [field["name"], ("[]" if element != field["type"] else "") + element, field["versions"]]
+    # A field that is only ever tagged may leave its versions out.
+    versions = field.get("versions", field.get("taggedVersions"))
+    words = [field["name"], ("[]" if element != field["type"] else "") + element, versions]
     inner = field.get("fields", common.get(element))
     if inner is not None:
         words[1] = words[1].replace(element, "struct")

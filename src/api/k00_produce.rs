@@ -10,7 +10,9 @@
 use super::{Api, Context, Plan, resolve};
 use crate::base::{ErrorCode, PartitionIndex, TopicId};
 use crate::cluster::is_internal_topic;
-use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, ProduceOp, Produced, Unmet};
+use crate::replica::call::{
+    Membership, PartitionCall, PartitionOp, PartitionReply, ProduceOp, Produced, Unmet,
+};
 use crate::wire::batch::{BatchError, BatchMeta, ClientRules, Fault, validate_client_batch};
 use crate::wire::generated::produce_request::TopicProduceData;
 use crate::wire::generated::produce_response::{
@@ -25,6 +27,13 @@ pub(super) const API: Api = Api { key: 0, name: "Produce", min: 0, served_min: 3
 
 /// Why a batch isn't appended, decided before the log was asked.
 type Refusal = (ErrorCode, Option<Str>);
+
+/// What a request says of all its batches.
+struct Terms {
+    acks: i16,
+    timeout_ms: i32,
+    transactional_id: Option<Str>,
+}
 
 /// A partition's answer: there already, or that of a call.
 enum Pending {
@@ -41,8 +50,16 @@ struct TopicPart {
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = ProduceRequest::decode(&mut body, context.header.version)?;
-    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
+    let terms = Terms {
+        acks: request.acks,
+        timeout_ms: request.timeout_ms,
+        transactional_id: request.transactional_id.filter(|id| !id.is_empty()),
+    };
+    let acks = terms.acks;
+    // Only who says its transactional id may write as part of its transaction (row 66). Kafka refuses such a request
+    // whole.
     let transactional = request.topic_data.iter().any(has_transactional_batch);
+    let nameless = transactional && terms.transactional_id.is_none();
     let mut calls = Vec::new();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
@@ -50,12 +67,10 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         for data in topic.partition_data {
             let index = PartitionIndex(data.index);
             let records = data.records.and_then(|records| records.0.into_iter().next());
-            let pending = if transactional {
-                // Transactions come with the transaction coordinator (row 66). Kafka refuses such a request whole.
-                let why = "this broker has no transactions yet";
-                Pending::Refused((ErrorCode::TransactionalIdAuthorizationFailed, Some(Str::from_static(why))))
+            let pending = if nameless {
+                Pending::Refused((ErrorCode::TransactionalIdAuthorizationFailed, None))
             } else {
-                match check(context, (&topic.name, topic.topic_id), index, records, (acks, timeout_ms)) {
+                match check(context, (&topic.name, topic.topic_id), index, records, &terms) {
                     Ok((call, refusal)) => {
                         calls.push(call);
                         Pending::Call(calls.len() - 1, refusal)
@@ -70,6 +85,20 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     Ok(Plan::Partitions(calls, Box::new(move |context, replies| answer(context, topics, &replies, acks))))
 }
 
+/// What a transaction's coordinator has to be asked before a batch may begin the transaction in its partition.
+///
+/// # Errors
+/// Nothing keeps transactions yet; the client finds out when it looks for its coordinator.
+fn membership(context: &Context<'_>, id: &Str, topic: &Str) -> Result<Box<Membership>, ErrorCode> {
+    let home = super::txn::home(context, id);
+    Ok(Box::new(Membership {
+        transactional_id: id.clone(),
+        coordinator: home.map_err(|_| ErrorCode::NotEnoughReplicas)?,
+        topic: topic.clone(),
+        version: context.header.version,
+    }))
+}
+
 fn has_transactional_batch(topic: &TopicProduceData) -> bool {
     let batches = topic.partition_data.iter().filter_map(|data| data.records.as_ref()?.0.first());
     batches.filter_map(|bytes| BatchMeta::read(bytes)).any(|meta| meta.magic == 2 && meta.is_transactional())
@@ -81,11 +110,13 @@ fn check(
     (name, id): (&Str, TopicId),
     index: PartitionIndex,
     records: Option<Bytes>,
-    (acks, timeout_ms): (i16, i32),
+    terms: &Terms,
 ) -> Result<(PartitionCall, Option<Refusal>), Refusal> {
     let version = context.header.version;
     let (topic, partition) =
         resolve(context, name, id, version >= 13, index).map_err(|error| (error, None))?;
+    let Terms { acks, timeout_ms, transactional_id } = terms;
+    let (acks, timeout_ms) = (*acks, *timeout_ms);
     if !(-1..=1).contains(&acks) {
         return Err((ErrorCode::InvalidRequiredAcks, None));
     }
@@ -98,7 +129,11 @@ fn check(
     match validate_client_batch(&bytes, &ClientRules { zstd_allowed: version >= 7 }) {
         Ok(valid) => {
             let batch = bytes.slice(..valid.meta.bytes);
-            let op = ProduceOp { meta: valid.meta, contents: valid.contents, batch, acks, timeout_ms };
+            let id = transactional_id.as_ref().filter(|_| valid.meta.is_transactional());
+            let membership = id.map(|id| membership(context, id, &topic.name)).transpose();
+            let membership = membership.map_err(|error| (error, None))?;
+            let (meta, contents) = (valid.meta, valid.contents);
+            let op = ProduceOp { meta, contents, batch, acks, timeout_ms, membership };
             Ok((PartitionCall { partition, op: PartitionOp::Produce(op) }, None))
         }
         Err(error) if error.names_log_start() => {

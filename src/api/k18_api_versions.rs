@@ -3,7 +3,8 @@
 //! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3).
 //! Version 5 checks that the client reached the cluster and node it meant (KIP-1242); it names both or neither.
 //!
-//! Features: metadata.version and group.version (KIP-848); the others come with what they stand for.
+//! Features: metadata.version, group.version (KIP-848) and transaction.version (KIP-890); the others come with what
+//! they stand for.
 
 use super::registry::API_TABLE;
 use super::{Api, Context, Plan};
@@ -22,9 +23,16 @@ const METADATA_VERSIONS: (i16, i16) = (7, 33);
 /// Levels of `group.version`: 1 is the consumer protocol.
 const GROUP_VERSIONS: (i16, i16) = (0, 1);
 
+/// Levels of `transaction.version`: from 1 on records of `__transaction_state` have tagged fields, from 2 on produce
+/// requests add their partitions to transactions, and every transaction raises its producer's epoch.
+const TRANSACTION_VERSIONS: (i16, i16) = (0, 2);
+
 /// What is supported, and at its highest level in force.
-const FEATURES: [(&str, (i16, i16)); 2] =
-    [("group.version", GROUP_VERSIONS), ("metadata.version", METADATA_VERSIONS)];
+const FEATURES: [(&str, (i16, i16)); 3] = [
+    ("group.version", GROUP_VERSIONS),
+    ("metadata.version", METADATA_VERSIONS),
+    ("transaction.version", TRANSACTION_VERSIONS),
+];
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let version = context.header.version;

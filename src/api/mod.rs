@@ -13,12 +13,12 @@ mod k02_list_offsets;
 mod k03_metadata;
 mod k18_api_versions;
 mod k21_delete_records;
-mod k22_init_producer_id;
 mod k23_offset_for_leader_epoch;
 mod plan;
 mod registry;
 #[cfg(test)]
 mod testing;
+mod txn;
 
 pub use context::{Context, NodeInfo, ProducerIdBlock, RequestHeader};
 pub use fetch_session::FetchSessions;

@@ -5,6 +5,7 @@ use crate::base::TopicPartition;
 use crate::cluster::{Command, Outcome};
 use crate::group::call::{GroupCall, GroupReply};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
+use crate::txn::call::{TxnCall, TxnReply};
 use bytes::Bytes;
 
 /// Resumes a request with what it waited for.
@@ -25,6 +26,8 @@ pub enum Plan {
     Partitions(Vec<PartitionCall>, Then<Vec<PartitionReply>>),
     /// Answers of groups' coordinators, wherever they live; they come in the order of the calls.
     Groups(Vec<GroupCall>, Then<Vec<GroupReply>>),
+    /// Answers of transactions' coordinators, wherever they live; they come in the order of the calls.
+    Txns(Vec<TxnCall>, Then<Vec<TxnReply>>),
     /// Decisions of the coordinator, committed and applied on every shard.
     Cluster(Vec<Command>, Then<Vec<Outcome>>),
     /// Reads, and a wait for more.

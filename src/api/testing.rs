@@ -1,12 +1,14 @@
 //! A broker's view to plan requests with: what comes in and what goes out are messages, what lies between is the plan.
 
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
-use crate::base::{NodeId, Offset, ShardId, TopicId, TopicPartition};
+use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, ShardId, TopicId, TopicPartition};
 use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Now, Settings};
 use crate::replica::call::{PartitionCall, PartitionReply};
+use crate::txn;
+use crate::txn::call::{TxnCall, TxnReply};
 use crate::wire::generated::SCHEMAS;
 use crate::wire::{Decode, Encode, Reader, Writer};
 use bytes::Bytes;
@@ -26,6 +28,8 @@ pub(super) struct Fixture {
     drawn: Cell<u64>,
     /// Coordinators of groups, and how long their logs are.
     coordinators: RefCell<BTreeMap<TopicPartition, (Coordinator, Offset)>>,
+    /// Coordinators of transactions, as well.
+    transactions: RefCell<BTreeMap<TopicPartition, (txn::Coordinator, Offset)>>,
     /// Milliseconds since the start.
     pub(super) clock_ms: Cell<u64>,
     /// What partitions answer.
@@ -69,6 +73,7 @@ impl Fixture {
             producer_ids: RefCell::default(),
             drawn: Cell::new(0),
             coordinators: RefCell::default(),
+            transactions: RefCell::default(),
             clock_ms: Cell::new(0),
             partitions: |call| panic!("no partition is asked: {call:?}"),
         }
@@ -122,6 +127,10 @@ impl Fixture {
                     let replies = calls.into_iter().map(|call| self.ask_group(call)).collect();
                     self.with_context(&header, |context| then(context, replies))
                 }
+                Plan::Txns(calls, then) => {
+                    let replies = calls.into_iter().map(|call| self.ask_txn(call)).collect();
+                    self.with_context(&header, |context| then(context, replies))
+                }
                 Plan::Cluster(commands, then) => {
                     let outcomes = commands.into_iter().map(|command| self.run(command)).collect();
                     self.with_context(&header, |context| then(context, outcomes))
@@ -155,6 +164,32 @@ impl Fixture {
             self.clock_ms.set(coordinator.deadline_ms().expect("something is waited for"));
             event = Event::Tick;
         }
+    }
+
+    /// Asks a coordinator of transactions; what it has written is written at once.
+    fn ask_txn(&self, call: TxnCall) -> TxnReply {
+        let mut all = self.transactions.borrow_mut();
+        let mut out = txn::Effects::default();
+        let (coordinator, end) = all.entry(call.partition).or_insert_with(|| {
+            let mut fresh = txn::Coordinator::new(txn::Settings::default(), LeaderEpoch(0));
+            fresh.loaded(0, self.group_now(), &mut out);
+            (fresh, 0)
+        });
+        let asker = Asker { shard: ShardId(0), set: 1, index: 0 };
+        let mut event = Some(txn::Event::Request { asker, op: Box::new(call.op) });
+        while let Some(next) = event {
+            coordinator.step(self.group_now(), next, &mut out);
+            if !out.records.is_empty() {
+                *end += Offset::try_from(out.records.drain(..).count()).expect("few");
+                coordinator.placed(*end, &mut out);
+                coordinator.step(self.group_now(), txn::Event::Durable { upto: *end }, &mut out);
+            }
+            event = out.orders.pop().map(|order| {
+                let outcomes = vec![ErrorCode::None; order.partitions.len()];
+                txn::Event::Marked { order, outcomes }
+            });
+        }
+        out.replies.pop().expect("it is answered at once").1
     }
 
     fn group_now(&self) -> Now {

@@ -121,6 +121,21 @@ pub const LAG_SERIES_MAX: usize = 10_000;
 /// Groups of one coordinator whose rebalances are remembered.
 pub const CHRONICLES_MAX: usize = 4096;
 
+/// Transactional ids of one partition of `__transaction_state`.
+pub const TRANSACTIONAL_IDS_PER_COORDINATOR_MAX: usize = 200_000;
+
+/// Bytes of all transactions of one partition of `__transaction_state`.
+pub const TRANSACTION_BYTES_PER_COORDINATOR_MAX: usize = 128 * 1024 * 1024;
+
+/// Requests that wait for one transaction to be over; those beyond are told to ask again.
+pub const WAITING_PER_TRANSACTION_MAX: usize = 64;
+
+/// Times that a marker is tried again for a partition that nobody knows, before it counts as deleted.
+pub const MARKER_RETRIES_OF_UNKNOWN_MAX: u32 = 20;
+
+/// Batches of one producer that wait in a partition for the word of their transaction's coordinator.
+pub const PARKED_PER_PRODUCER_MAX: usize = PIPELINE_MAX;
+
 const _: () = assert!(GROUP_BYTES_MAX < COORDINATOR_BYTES_MAX);
 const _: () = assert!(GROUP_MEMBERS_MAX * GROUP_MEMBER_OVERHEAD_BYTES < GROUP_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES.is_power_of_two());

@@ -44,6 +44,22 @@ pub enum Mutant {
     LateCommits,
     /// Forget what members have when their group becomes a consumer group.
     ForgetSharesAtUpgrade,
+    /// Let a checkpoint tell of no open transactions.
+    ForgetOpenTransactions,
+    /// Let a checkpoint tell of no aborted transactions.
+    ForgetAborted,
+    /// Show read_committed consumers everything below the high watermark.
+    ReadUncommitted,
+    /// Let a transaction that has ended be opened again by a batch that comes late.
+    LateBatches,
+    /// Write markers before the decision that they carry survives a crash.
+    MarkersFirst,
+    /// Leave transactions that a restart finds decided as they are.
+    ForgetDecided,
+    /// Let a producer that was fenced end transactions.
+    ZombiesEnd,
+    /// Take offsets of a transaction for committed before it is.
+    OffsetsFirst,
 }
 
 impl Mutant {
@@ -69,6 +85,14 @@ impl Mutant {
         Mutant::TakeUnreleased,
         Mutant::LateCommits,
         Mutant::ForgetSharesAtUpgrade,
+        Mutant::ForgetOpenTransactions,
+        Mutant::ForgetAborted,
+        Mutant::ReadUncommitted,
+        Mutant::LateBatches,
+        Mutant::MarkersFirst,
+        Mutant::ForgetDecided,
+        Mutant::ZombiesEnd,
+        Mutant::OffsetsFirst,
     ];
 }
 

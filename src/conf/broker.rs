@@ -93,6 +93,25 @@ pub struct GroupConf {
     pub topic_segment_bytes: usize,
 }
 
+/// For transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionConf {
+    /// Longest time that a producer may ask for.
+    pub timeout_max_ms: i32,
+    /// How long a transactional id is kept that nobody uses.
+    pub id_expiration: Duration,
+    /// How often those that have expired are looked for.
+    pub expiration_check: Duration,
+    /// Partitions of the topic that keeps transactions.
+    pub topic_partitions: i32,
+    /// Its replicas.
+    pub topic_replication_factor: i16,
+    /// In-sync replicas that it needs.
+    pub topic_min_isr: i16,
+    /// Its segments' size.
+    pub topic_segment_bytes: usize,
+}
+
 /// Memory by purpose, for all shards together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemorySettings {
@@ -133,6 +152,8 @@ pub struct BrokerConf {
     pub topics: TopicSettings,
     /// For groups.
     pub groups: GroupConf,
+    /// For transactions.
+    pub transactions: TransactionConf,
     /// For logs.
     pub log: LogSettings,
     /// Memory by purpose.
@@ -192,6 +213,7 @@ impl BrokerConf {
                 replication_factor: i16::try_from(int("default.replication.factor")).expect("checked"),
             },
             groups: group_conf(&int, &layers),
+            transactions: transaction_conf(&int),
             log: LogSettings { retention_check_interval: ms("log.retention.check.interval.ms") },
             memory: memory(size("memory.bytes"), ram_bytes),
             layers,
@@ -234,6 +256,21 @@ fn group_conf(int: &impl Fn(&str) -> i64, layers: &Layers) -> GroupConf {
         topic_partitions: small("offsets.topic.num.partitions"),
         topic_replication_factor: i16::try_from(int("offsets.topic.replication.factor")).expect("checked"),
         topic_segment_bytes: size("offsets.topic.segment.bytes"),
+    }
+}
+
+fn transaction_conf(int: &impl Fn(&str) -> i64) -> TransactionConf {
+    let small = |name: &str| i32::try_from(int(name)).expect("checked");
+    let short = |name: &str| i16::try_from(int(name)).expect("checked");
+    let ms = |name: &str| Duration::from_millis(int(name).unsigned_abs());
+    TransactionConf {
+        timeout_max_ms: small("transaction.max.timeout.ms"),
+        id_expiration: ms("transactional.id.expiration.ms"),
+        expiration_check: ms("transaction.remove.expired.transaction.cleanup.interval.ms"),
+        topic_partitions: small("transaction.state.log.num.partitions"),
+        topic_replication_factor: short("transaction.state.log.replication.factor"),
+        topic_min_isr: short("transaction.state.log.min.isr"),
+        topic_segment_bytes: usize::try_from(int("transaction.state.log.segment.bytes")).expect("checked"),
     }
 }
 

@@ -83,6 +83,13 @@ pub const KEYS: &[Key] = &[
     Key { name: "offsets.topic.num.partitions", kind: int(1, 10_000), default: "50", doc: "Partitions of __consumer_offsets, which is created when it is first needed. Must not change afterwards." },
     Key { name: "offsets.topic.replication.factor", kind: int(1, 32_767), default: "1", doc: "Replicas of __consumer_offsets." },
     Key { name: "offsets.topic.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "104857600", doc: "Size of a segment file of __consumer_offsets." },
+    Key { name: "transaction.max.timeout.ms", kind: int(1, i32::MAX as i64), default: "900000", doc: "Longest time that a producer may ask for its transactions to take; those that take longer than it asked are aborted." },
+    Key { name: "transactional.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "604800000", doc: "A transactional id that nobody used for this long is forgotten." },
+    Key { name: "transaction.remove.expired.transaction.cleanup.interval.ms", kind: int(1, i32::MAX as i64), default: "3600000", doc: "How often transactional ids that have expired are looked for." },
+    Key { name: "transaction.state.log.num.partitions", kind: int(1, 10_000), default: "50", doc: "Partitions of __transaction_state, which is created when it is first needed. Must not change afterwards." },
+    Key { name: "transaction.state.log.replication.factor", kind: int(1, 32_767), default: "1", doc: "Replicas of __transaction_state." },
+    Key { name: "transaction.state.log.min.isr", kind: int(1, 32_767), default: "1", doc: "In-sync replicas that __transaction_state needs." },
+    Key { name: "transaction.state.log.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "104857600", doc: "Size of a segment file of __transaction_state." },
     Key { name: "producer.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "86400000", doc: "A producer that wrote nothing to a partition for this long is forgotten there." },
     Key { name: "message.max.bytes", kind: int(0, i32::MAX as i64), default: "1048588", doc: "Largest record batch; topics may set max.message.bytes." },
     Key { name: "min.insync.replicas", kind: int(1, i32::MAX as i64), default: "1", doc: "In-sync replicas that acks=all needs; topics may set their own." },
@@ -221,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_very_long_name_is_near_to_nothing() {
-        assert_eq!(nearest(&"num.partitions".repeat(3), KEYS.iter().map(|key| key.name)), None);
+        assert_eq!(nearest(&"num.partitions".repeat(9), KEYS.iter().map(|key| key.name)), None);
         assert_eq!(nearest("num.partitionss", KEYS.iter().map(|key| key.name)), Some("num.partitions"));
     }
 

@@ -1,7 +1,8 @@
 //! What clients ask of a coordinator, and what it answers. Both travel over the mesh to the shard that owns the group's
 //! partition and back, in Kafka's own messages.
 
-use crate::base::{ErrorCode, ShardId, TopicPartition};
+pub use crate::base::Asker;
+use crate::base::{ErrorCode, Guard, TopicPartition};
 use crate::wire::Str;
 use crate::wire::generated::delete_groups_response::DeletableGroupResult;
 use crate::wire::generated::describe_groups_response::DescribedGroup;
@@ -12,18 +13,8 @@ use crate::wire::generated::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
     OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
-
-/// Who gets an answer: a slot in a call set of the shard where the request arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asker {
-    /// The shard that has the connection.
-    pub shard: ShardId,
-    /// The call set on that shard.
-    pub set: u64,
-    /// The call within the set.
-    pub index: u32,
-}
 
 /// What a coordinator tells others of a member's client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,10 +61,20 @@ pub enum GroupOp {
         /// Its version decides about error codes (9).
         version: i16,
     },
+    /// TxnOffsetCommit: partitions that exist, by the topic's name.
+    CommitInTransaction {
+        /// As it came.
+        request: TxnOffsetCommitRequest,
+        /// What must not have changed since the transaction's coordinator was asked; `None` if the transaction was
+        /// open in this partition already.
+        guard: Option<Guard>,
+    },
     /// One group of OffsetFetch, in the form of version 8.
     Fetch {
         /// Which group, which partitions.
         request: OffsetFetchRequestGroup,
+        /// Refuse partitions for which an open transaction has offsets (KIP-447).
+        stable: bool,
     },
     /// One group of DescribeGroups.
     Describe {
@@ -130,6 +131,8 @@ pub enum GroupReply {
     Leave(LeaveGroupResponse),
     /// To `Commit`.
     Commit(OffsetCommitResponse),
+    /// To `CommitInTransaction`.
+    CommitInTransaction(TxnOffsetCommitResponse),
     /// To `Fetch`.
     Fetch(OffsetFetchResponseGroup),
     /// To `Describe`.

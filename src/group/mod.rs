@@ -16,6 +16,7 @@ pub mod lag;
 mod migration;
 mod offsets;
 mod partition;
+mod pending;
 mod record;
 mod settings;
 mod timers;

@@ -1,10 +1,11 @@
 //! Committed offsets.
 
 use super::lag::Pace;
-use crate::base::{Offset, TopicId};
+use super::pending::Pending;
+use crate::base::{Offset, ProducerId, TopicId};
 use crate::wire::Str;
 use crate::wire::generated::OffsetCommitValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) struct Committed {
     pub(super) expire_ms: Option<i64>,
     pub(super) topic_id: TopicId,
     pub(super) pace: Pace,
+    /// Counts commits in the order in which the log has them.
+    pub(super) number: u64,
 }
 
 impl From<&OffsetCommitValue> for Committed {
@@ -29,6 +32,7 @@ impl From<&OffsetCommitValue> for Committed {
             expire_ms: (value.expire_timestamp != -1).then_some(value.expire_timestamp),
             topic_id: value.topic_id,
             pace: Pace::default(),
+            number: 0,
         }
     }
 }
@@ -53,16 +57,20 @@ type Topics = BTreeMap<Str, BTreeMap<i32, Committed>>;
 pub(super) struct Offsets {
     groups: BTreeMap<Str, Topics>,
     count: usize,
+    pub(super) pending: Pending,
+    /// Commits so far.
+    commits: u64,
 }
 
 impl Offsets {
+    /// How many there are, those of open transactions too.
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.count + self.pending.len()
     }
 
-    /// Whether a group has none.
+    /// Whether a group has none, and no open transaction has any for it.
     pub(super) fn is_empty(&self, group: &str) -> bool {
-        !self.groups.contains_key(group)
+        !self.groups.contains_key(group) && !self.pending.has_group(group)
     }
 
     pub(super) fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
@@ -79,7 +87,43 @@ impl Offsets {
         self.groups.get(group).into_iter().flatten()
     }
 
-    pub(super) fn put(&mut self, group: &Str, topic: &Str, partition: i32, committed: Committed) {
+    pub(super) fn put(&mut self, group: &Str, topic: &Str, partition: i32, mut committed: Committed) {
+        self.commits += 1;
+        committed.number = self.commits;
+        self.place(group, topic, partition, committed);
+    }
+
+    /// Keeps one until the transaction of its producer is over.
+    pub(super) fn put_pending(
+        &mut self,
+        producer: ProducerId,
+        (group, topic, partition): (&Str, &Str, i32),
+        mut committed: Committed,
+    ) {
+        self.commits += 1;
+        committed.number = self.commits;
+        let key = (group.detached(), topic.detached(), partition);
+        self.pending.put(producer, key, committed);
+    }
+
+    /// A producer's transaction is over: its offsets count, unless a later commit came in between; or they go. Says in
+    /// which groups there are some now.
+    pub(super) fn end_transaction(&mut self, producer: ProducerId, committed: bool) -> BTreeSet<Str> {
+        let mut groups = BTreeSet::new();
+        for ((group, topic, partition), pending) in self.pending.take(producer) {
+            if !committed {
+                continue;
+            }
+            let newer = self.get(&group, &topic, partition).is_none_or(|known| known.number < pending.number);
+            if newer {
+                self.place(&group, &topic, partition, pending);
+            }
+            groups.insert(group);
+        }
+        groups
+    }
+
+    fn place(&mut self, group: &Str, topic: &Str, partition: i32, committed: Committed) {
         if !self.groups.contains_key(group) {
             self.groups.insert(group.detached(), Topics::new());
         }
@@ -91,8 +135,13 @@ impl Offsets {
         self.count += usize::from(partitions.insert(partition, committed).is_none());
     }
 
-    /// Removes one; false if there was none.
+    /// Removes one, those of open transactions too; false if there was none.
     pub(super) fn remove(&mut self, group: &str, topic: &str, partition: i32) -> bool {
+        let pending = self.pending.forget(group, topic, partition);
+        self.remove_committed(group, topic, partition) || pending
+    }
+
+    fn remove_committed(&mut self, group: &str, topic: &str, partition: i32) -> bool {
         let Some(topics) = self.groups.get_mut(group) else { return false };
         let Some(partitions) = topics.get_mut(topic) else { return false };
         let removed = partitions.remove(&partition).is_some();
@@ -112,9 +161,10 @@ impl Offsets {
         let gone = topics
             .into_iter()
             .flat_map(|(topic, partitions)| partitions.into_keys().map(move |index| (topic.clone(), index)));
-        let gone: Vec<_> = gone.collect();
+        let mut gone: BTreeSet<_> = gone.collect();
         self.count -= gone.len();
-        gone
+        gone.extend(self.pending.forget_group(group));
+        gone.into_iter().collect()
     }
 
     /// Removes those in some topics; says which there were.
@@ -126,6 +176,9 @@ impl Offsets {
                 gone.extend(indexes.map(|index| (group.clone(), topic.clone(), *index)));
             }
         }
+        gone.extend(self.pending.of_topics(topics));
+        gone.sort_unstable();
+        gone.dedup();
         for (group, topic, index) in &gone {
             self.remove(group, topic, *index);
         }

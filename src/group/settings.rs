@@ -1,5 +1,7 @@
 //! What the operator decides about groups.
 
+pub use crate::base::Now;
+
 /// `group.consumer.migration.policy`: which way groups may change their protocol while they have members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Migration {
@@ -83,13 +85,4 @@ impl Default for Settings {
             record_bytes_max: 1_000_000,
         }
     }
-}
-
-/// What time it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Now {
-    /// Never goes back: for timeouts.
-    pub mono_ms: u64,
-    /// Wall clock, may jump: for what is kept in records.
-    pub wall_ms: i64,
 }

@@ -1,5 +1,5 @@
 //! What a partition writes down besides its segments, so that a restart needn't guess nor read everything: log start,
-//! how far it was durable, and what the log was up to there: segments, producers, epochs.
+//! how far it was durable, and what the log was up to there: segments, producers with their transactions, epochs.
 
 use super::epochs::EpochCache;
 use super::producers::ProducerStates;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 /// The file's name within the partition's folder.
 pub const FILE_NAME: &str = "checkpoint";
-const MAGIC: i64 = 0x5249_4e47_434b_5032;
+const MAGIC: i64 = 0x5249_4e47_434b_5033;
 
 /// What was known of a segment's durable part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Checkpoint {
     pub log_start: Offset,
     /// All below was durable when this was written: a bad batch below it is damage, not a torn tail.
     pub durable: Offset,
-    /// Producers, as of `durable`.
+    /// Producers and their transactions, as of `durable`.
     pub producers: ProducerStates,
     /// Leader epochs, as of `durable`.
     pub epochs: EpochCache,

@@ -1,5 +1,5 @@
-//! The log's decisions: segment format, index, producer state, leader epochs, what recovery accepts, what retention
-//! lets go. No I/O.
+//! The log's decisions: segment format, index, producers and their transactions, leader epochs, what recovery accepts,
+//! what retention lets go. No I/O.
 
 pub mod checkpoint;
 pub mod epochs;
@@ -8,3 +8,4 @@ pub mod producers;
 pub mod retention;
 pub mod scan;
 pub mod segment;
+pub mod transactions;

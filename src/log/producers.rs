@@ -1,11 +1,15 @@
 //! What a partition knows of the producers that write to it (KIP-98): the last five batches of each, to tell a retry
-//! from a new batch and a gap from both. Rules: protocol rows 51 to 58.
+//! from a new batch and a gap from both, and the transaction that it has open. Rules: protocol rows 51 to 58 and 65
+//! to 77.
 
+use super::transactions::Transactions;
 use crate::base::limits::PRODUCER_BATCHES_KEPT;
-use crate::base::{ErrorCode, Offset, ProducerEpoch, ProducerId};
-use crate::wire::batch::BatchMeta;
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::base::mutant::{Mutant, planted};
+use crate::base::{ErrorCode, Guard, Offset, ProducerEpoch, ProducerId};
+use crate::wire::batch::{BatchMeta, EndMarker};
 use std::collections::{BTreeMap, VecDeque};
+
+mod snapshot;
 
 /// What to do with an idempotent producer's batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +41,69 @@ struct Producer {
     /// The last few, oldest first.
     batches: VecDeque<Batch>,
     seen_ms: i64,
+    /// First record of its open transaction.
+    open: Option<Offset>,
+    /// Its last marker.
+    marker: Option<Offset>,
+    /// Term of the coordinator that wrote it; -1 if there is none.
+    coordinator_epoch: i32,
+}
+
+impl Producer {
+    fn new(epoch: ProducerEpoch) -> Self {
+        let (batches, seen_ms) = (VecDeque::new(), 0);
+        Producer { epoch, batches, seen_ms, open: None, marker: None, coordinator_epoch: -1 }
+    }
+
+    /// What it wrote under an older epoch is of no more use.
+    fn rise_to(&mut self, epoch: ProducerEpoch) {
+        if self.epoch != epoch {
+            (self.epoch, self.batches) = (epoch, VecDeque::new());
+        }
+    }
+}
+
+/// What DescribeProducers tells of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerFacts {
+    /// Its id.
+    pub id: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// Sequence number of its last record; -1 if none is known.
+    pub last_sequence: i32,
+    /// Timestamp of its last batch, or when it was last heard of.
+    pub last_timestamp: i64,
+    /// Term of the coordinator of its last marker; -1 if there is none.
+    pub coordinator_epoch: i32,
+    /// First record of its open transaction; -1 if it has none.
+    pub open_offset: Offset,
+}
+
+/// What a producer was before an offset that may yet be lost.
+#[derive(Clone, Debug)]
+struct Before {
+    at: Offset,
+    id: ProducerId,
+    producer: Option<Producer>,
 }
 
 /// All producers of one partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ProducerStates {
     producers: BTreeMap<ProducerId, Producer>,
+    transactions: Transactions,
+    /// Changes, other than one more batch of a known producer, that may yet be lost; in order.
+    unsettled: VecDeque<Before>,
 }
+
+impl PartialEq for ProducerStates {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.producers, &self.transactions) == (&other.producers, &other.transactions)
+    }
+}
+
+impl Eq for ProducerStates {}
 
 /// The sequence number after this one; wraps from 2^31-1 to 0 (row 55).
 fn next_sequence(sequence: i32) -> i32 {
@@ -80,8 +140,70 @@ impl ProducerStates {
             Some(last) if next_sequence(last.last_sequence) != meta.base_sequence => {
                 Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber)
             }
+            // A marker that raised the epoch left no batch behind it.
+            None if producer.marker.is_some() && meta.base_sequence != 0 => {
+                Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber)
+            }
             _ => Verdict::Append,
         }
+    }
+
+    /// Decides whether a group's coordinator may write for a producer: its batches have no sequence of their own.
+    ///
+    /// # Errors
+    /// The producer was fenced.
+    pub fn check_epoch(&self, id: ProducerId, epoch: ProducerEpoch) -> Result<(), ErrorCode> {
+        match self.producers.get(&id) {
+            Some(producer) if epoch < producer.epoch => Err(ErrorCode::InvalidProducerEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the batch's producer has a transaction open here under this epoch.
+    #[must_use]
+    pub fn is_open(&self, id: ProducerId, epoch: ProducerEpoch) -> bool {
+        self.producers.get(&id).is_some_and(|producer| producer.open.is_some() && producer.epoch == epoch)
+    }
+
+    /// Whether a producer has a transaction open here, under whatever epoch.
+    #[must_use]
+    pub fn has_open(&self, id: ProducerId) -> bool {
+        self.producers.get(&id).is_some_and(|producer| producer.open.is_some())
+    }
+
+    /// Whether nothing that a producer wrote is known.
+    #[must_use]
+    pub fn wrote_nothing(&self, id: ProducerId) -> bool {
+        self.producers.get(&id).is_none_or(|producer| producer.batches.is_empty())
+    }
+
+    /// What has to be unchanged when a transaction of this producer begins.
+    #[must_use]
+    pub fn guard(&self, id: ProducerId) -> Guard {
+        Guard(self.producers.get(&id).and_then(|producer| producer.marker))
+    }
+
+    /// Decides whether a marker may be written. `strictly`: the coordinator raised the epoch for it, so that of an open
+    /// transaction must be lower; one that is written again finds none open (row 77).
+    ///
+    /// # Errors
+    /// It comes from a coordinator of an older term, or is of an older epoch than the producer's.
+    pub fn check_marker(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        coordinator_epoch: i32,
+        strictly: bool,
+    ) -> Result<(), ErrorCode> {
+        let Some(producer) = self.producers.get(&id) else { return Ok(()) };
+        let equal = producer.epoch == epoch && producer.open.is_some();
+        if producer.coordinator_epoch > coordinator_epoch {
+            return Err(ErrorCode::TransactionCoordinatorFenced);
+        }
+        if epoch < producer.epoch || strictly && equal {
+            return Err(ErrorCode::InvalidProducerEpoch);
+        }
+        Ok(())
     }
 
     /// Notes a batch that is in the log at `base_offset`. `now_ms` is the broker's clock: records may carry timestamps
@@ -90,11 +212,14 @@ impl ProducerStates {
         if !meta.is_idempotent() || meta.is_control() {
             return;
         }
-        let fresh = || Producer { epoch: meta.producer_epoch, batches: VecDeque::new(), seen_ms: 0 };
-        let producer = self.producers.entry(meta.producer_id).or_insert_with(fresh);
-        if producer.epoch != meta.producer_epoch {
-            (producer.epoch, producer.batches) = (meta.producer_epoch, VecDeque::new());
+        let known = self.producers.get(&meta.producer_id);
+        let begins = meta.is_transactional() && known.is_none_or(|producer| producer.open.is_none());
+        if begins || known.is_none_or(|producer| producer.epoch != meta.producer_epoch) {
+            self.remember(base_offset, meta.producer_id);
         }
+        let fresh = || Producer::new(meta.producer_epoch);
+        let producer = self.producers.entry(meta.producer_id).or_insert_with(fresh);
+        producer.rise_to(meta.producer_epoch);
         if producer.batches.len() == PRODUCER_BATCHES_KEPT {
             producer.batches.pop_front();
         }
@@ -105,23 +230,70 @@ impl ProducerStates {
             base_offset,
             timestamp: meta.max_timestamp,
         });
+        if begins {
+            producer.open = Some(base_offset);
+            self.transactions.begin(base_offset);
+        }
     }
 
-    /// Forgets producers that wrote nothing for `expiry_ms`.
-    pub fn expire(&mut self, now_ms: i64, expiry_ms: i64) {
-        self.producers.retain(|_, producer| now_ms.saturating_sub(producer.seen_ms) < expiry_ms);
+    /// Notes a marker that is in the log at `offset`. A later batch of its producer must be of its epoch or a newer
+    /// one.
+    pub fn apply_marker(&mut self, meta: &BatchMeta, marker: EndMarker, offset: Offset, now_ms: i64) {
+        let id = meta.producer_id;
+        self.remember(offset, id);
+        let producer = self.producers.entry(id).or_insert_with(|| Producer::new(meta.producer_epoch));
+        producer.rise_to(meta.producer_epoch);
+        producer.seen_ms = now_ms;
+        producer.marker = Some(offset);
+        producer.coordinator_epoch = marker.coordinator_epoch;
+        if let Some(first) = producer.open.take() {
+            self.transactions.end(id, first, offset, marker.committed);
+        }
     }
 
-    /// What is known without batches at or beyond an offset, which may yet be lost: a producer that is told its batch
-    /// is a duplicate never sends it again.
+    fn remember(&mut self, at: Offset, id: ProducerId) {
+        let producer = self.producers.get(&id).cloned();
+        self.unsettled.push_back(Before { at, id, producer });
+    }
+
+    /// Everything below an offset survives a crash.
+    pub fn settle(&mut self, upto: Offset) {
+        while self.unsettled.front().is_some_and(|before| before.at < upto) {
+            self.unsettled.pop_front();
+        }
+        self.transactions.settle(upto);
+    }
+
+    /// The transactions in the partition.
     #[must_use]
-    pub fn as_of(&self, offset: Offset) -> Self {
-        let mut states = self.clone();
-        states.producers.retain(|_, producer| {
-            producer.batches.retain(|batch| batch.base_offset < offset);
-            !producer.batches.is_empty()
-        });
-        states
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    /// Records below an offset are gone.
+    pub fn truncate_start(&mut self, log_start: Offset) {
+        self.transactions.truncate_start(log_start);
+    }
+
+    /// Forgets producers that wrote nothing for `expiry_ms`, but for those with an open transaction.
+    pub fn expire(&mut self, now_ms: i64, expiry_ms: i64) {
+        let recent = |producer: &Producer| now_ms.saturating_sub(producer.seen_ms) < expiry_ms;
+        self.producers.retain(|_, producer| producer.open.is_some() || recent(producer));
+    }
+
+    /// What is known of every producer.
+    pub fn facts(&self) -> impl Iterator<Item = ProducerFacts> {
+        self.producers.iter().map(|(id, producer)| {
+            let last = producer.batches.back();
+            ProducerFacts {
+                id: *id,
+                epoch: producer.epoch,
+                last_sequence: last.map_or(-1, |batch| batch.last_sequence),
+                last_timestamp: last.map_or(producer.seen_ms, |batch| batch.timestamp),
+                coordinator_epoch: producer.coordinator_epoch,
+                open_offset: producer.open.unwrap_or(-1),
+            }
+        })
     }
 
     /// Producers known.
@@ -135,127 +307,7 @@ impl ProducerStates {
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }
-
-    /// Appends all state, for a checkpoint.
-    pub fn encode(&self, w: &mut Writer) {
-        w.array_len(Some(self.producers.len()), true);
-        for (id, producer) in &self.producers {
-            w.i64(id.0);
-            w.i16(producer.epoch.0);
-            w.i64(producer.seen_ms);
-            w.array_len(Some(producer.batches.len()), true);
-            for batch in &producer.batches {
-                w.i32(batch.first_sequence);
-                w.i32(batch.last_sequence);
-                w.i64(batch.base_offset);
-                w.i64(batch.timestamp);
-            }
-        }
-    }
-
-    /// Reads what `encode` wrote.
-    ///
-    /// # Errors
-    /// The bytes are something else, or a producer has more batches than are ever kept.
-    pub fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let mut states = ProducerStates::default();
-        for _ in 0..r.array_len(true)?.ok_or(DecodeError::Length)? {
-            let id = ProducerId(r.i64()?);
-            let (epoch, seen_ms) = (ProducerEpoch(r.i16()?), r.i64()?);
-            let mut batches = VecDeque::new();
-            let count = r.array_len(true)?.ok_or(DecodeError::Length)?;
-            if count > PRODUCER_BATCHES_KEPT {
-                return Err(DecodeError::Value);
-            }
-            for _ in 0..count {
-                let (first_sequence, last_sequence) = (r.i32()?, r.i32()?);
-                batches.push_back(Batch {
-                    first_sequence,
-                    last_sequence,
-                    base_offset: r.i64()?,
-                    timestamp: r.i64()?,
-                });
-            }
-            states.producers.insert(id, Producer { epoch, batches, seen_ms });
-        }
-        Ok(states)
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::batch::{BatchBuilder, Codec};
-
-    fn meta(id: i64, epoch: i16, sequence: i32) -> BatchMeta {
-        let batch =
-            BatchBuilder::new(Codec::None, 5).producer(id, epoch, sequence).record(5, None, None).build();
-        BatchMeta::read(&batch).unwrap()
-    }
-
-    fn appended(states: &mut ProducerStates, meta: BatchMeta, offset: Offset) -> Verdict {
-        let verdict = states.check(&meta);
-        if verdict == Verdict::Append {
-            states.apply(&meta, offset, 5);
-        }
-        verdict
-    }
-
-    const GAP: Verdict = Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber);
-
-    #[test]
-    fn sequences_follow_as_kafka_measured() {
-        let mut states = ProducerStates::default();
-        assert_eq!(appended(&mut states, meta(1, 0, 0), 10), Verdict::Append);
-        assert_eq!(states.check(&meta(1, 0, 0)), Verdict::Duplicate { base_offset: 10, timestamp: 5 });
-        assert_eq!(states.check(&meta(1, 0, 5)), GAP);
-        assert_eq!(appended(&mut states, meta(1, 0, 1), 11), Verdict::Append);
-        assert_eq!(states.check(&meta(1, 1, 3)), GAP);
-        assert_eq!(appended(&mut states, meta(1, 1, 0), 12), Verdict::Append);
-        assert_eq!(states.check(&meta(1, 0, 2)), Verdict::Refuse(ErrorCode::InvalidProducerEpoch));
-        assert_eq!(states.check(&meta(2, 0, 9)), Verdict::Append);
-        for sequence in 1..8 {
-            assert_eq!(
-                appended(&mut states, meta(1, 1, sequence), 12 + i64::from(sequence)),
-                Verdict::Append
-            );
-        }
-        assert_eq!(states.check(&meta(1, 1, 1)), GAP);
-        assert_eq!(states.check(&meta(1, 1, 4)), Verdict::Duplicate { base_offset: 16, timestamp: 5 });
-    }
-
-    #[test]
-    fn a_snapshot_leaves_out_what_may_be_lost() {
-        let mut states = ProducerStates::default();
-        for (offset, sequence) in (10..14).zip(0..) {
-            appended(&mut states, meta(1, 0, sequence), offset);
-        }
-        appended(&mut states, meta(2, 0, 0), 14);
-        let kept = states.as_of(12);
-        assert_eq!(kept.check(&meta(1, 0, 1)), Verdict::Duplicate { base_offset: 11, timestamp: 5 });
-        assert_eq!(kept.check(&meta(1, 0, 2)), Verdict::Append);
-        assert_eq!((kept.len(), states.len()), (1, 2));
-    }
-
-    #[test]
-    fn sequences_wrap() {
-        let mut states = ProducerStates::default();
-        assert_eq!(appended(&mut states, meta(1, 0, i32::MAX), 0), Verdict::Append);
-        assert_eq!(appended(&mut states, meta(1, 0, 0), 1), Verdict::Append);
-    }
-
-    #[test]
-    fn state_round_trips_and_expires() {
-        let mut states = ProducerStates::default();
-        states.apply(&meta(1, 0, 0), 0, 1000);
-        states.apply(&meta(2, 3, 0), 1, 1000);
-        let mut writer = Writer::new();
-        states.encode(&mut writer);
-        let mut reader = Reader::new(writer.into_pieces().concat().into());
-        assert_eq!(ProducerStates::decode(&mut reader), Ok(states.clone()));
-        states.expire(1000 + 99, 100);
-        assert_eq!(states.len(), 2, "records of long ago don't make it older");
-        states.expire(1000 + 100, 100);
-        assert!(states.is_empty());
-    }
-}
+mod tests;

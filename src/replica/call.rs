@@ -1,8 +1,10 @@
 //! What an API may ask of a partition, and what the partition answers. Both travel over the mesh to the owner
 //! shard and back.
 
-use crate::base::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
-use crate::wire::batch::{BatchMeta, Contents, Demands, Fault, faults};
+use crate::base::{ErrorCode, Guard, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::log::producers::ProducerFacts;
+use crate::wire::Str;
+use crate::wire::batch::{BatchMeta, Contents, Demands, EndMarker, Fault, faults};
 use bytes::Bytes;
 
 /// One question to one partition.
@@ -42,6 +44,53 @@ pub enum PartitionOp {
     },
     /// Size on disk and log start, for DescribeLogDirs and for answers that name the log start.
     Describe,
+    /// End a producer's transaction here. Answered as a produce is.
+    Mark(MarkOp),
+    /// Whether a producer has a transaction open here, and what must not change until its coordinator has vouched for
+    /// one that is to begin.
+    Guard {
+        /// Whose.
+        producer_id: ProducerId,
+        /// Under which epoch.
+        producer_epoch: ProducerEpoch,
+    },
+    /// The producers that are known here.
+    Producers,
+}
+
+/// The end of a transaction in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkOp {
+    /// Whose transaction.
+    pub producer_id: ProducerId,
+    /// The epoch that its later batches have at least.
+    pub producer_epoch: ProducerEpoch,
+    /// How it ends.
+    pub marker: EndMarker,
+    /// The epoch was raised above the transaction's (KIP-890).
+    pub raised: bool,
+}
+
+/// Of which transaction a batch says that it is part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The transactional id.
+    pub transactional_id: Str,
+    /// The partition of `__transaction_state` whose coordinator knows.
+    pub coordinator: TopicPartition,
+    /// The topic's name, which the coordinator knows it by.
+    pub topic: Str,
+    /// Version of the produce request: from 12 on the broker adds partitions to transactions (KIP-890), from 11 on the
+    /// client knows error 120.
+    pub version: i16,
+}
+
+impl Membership {
+    /// Whether the client leaves it to the broker to add the partition to the transaction.
+    #[must_use]
+    pub fn is_implicit(&self) -> bool {
+        self.version >= 12
+    }
 }
 
 /// A batch to append. It was validated where it arrived: CRC, structure, size.
@@ -57,6 +106,8 @@ pub struct ProduceOp {
     pub acks: i16,
     /// How long an acks=all answer may wait for the in-sync replicas.
     pub timeout_ms: i32,
+    /// The transaction that it is part of.
+    pub membership: Option<Box<Membership>>,
 }
 
 /// A read of one partition.
@@ -116,6 +167,20 @@ pub enum PartitionReply {
         size_bytes: u64,
         /// First offset that is there.
         log_start_offset: Offset,
+    },
+    /// To `Guard`.
+    Guarded {
+        /// None if the partition is there.
+        error: ErrorCode,
+        /// `None` if a transaction is open under the epoch.
+        guard: Option<Guard>,
+    },
+    /// To `Producers`.
+    Producers {
+        /// None if the partition is there.
+        error: ErrorCode,
+        /// By id.
+        producers: Vec<ProducerFacts>,
     },
 }
 

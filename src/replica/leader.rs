@@ -8,8 +8,12 @@ use crate::base::{ErrorCode, LeaderEpoch, Offset, ShardId};
 use crate::log::epochs::EpochCache;
 use crate::log::producers::{ProducerStates, Verdict};
 use crate::replica::call::{Produced, Unmet};
-use crate::wire::batch::{BatchMeta, Contents, Stamp};
+use crate::wire::batch::{BatchMeta, Contents, EndMarker, Stamp};
 use std::collections::VecDeque;
+
+mod transactions;
+
+pub use transactions::Source;
 
 /// Who waits for an answer: a slot in a call set of the shard where the request arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +40,8 @@ pub struct Watcher {
 pub enum Event {
     /// A client wants a batch appended. It is valid in itself.
     Produce {
+        /// Where it comes from.
+        source: Source,
         /// Who gets the answer.
         waiter: Waiter,
         /// -1, 0 or 1.
@@ -50,6 +56,19 @@ pub enum Event {
         now_ms: i64,
         /// When an answer of "timed out" is due, wall clock.
         deadline_ms: i64,
+    },
+    /// A coordinator wants the marker appended that ends a transaction.
+    Mark {
+        /// Who gets the answer.
+        waiter: Waiter,
+        /// The header of the marker's batch.
+        meta: BatchMeta,
+        /// What it says.
+        marker: EndMarker,
+        /// Its epoch was raised above the transaction's.
+        raised: bool,
+        /// Wall clock.
+        now_ms: i64,
     },
     /// All bytes up to this offset were written.
     Written {
@@ -116,7 +135,7 @@ pub struct Recovered {
     pub log_start: Offset,
     /// Next offset to append. All of it is durable.
     pub log_end: Offset,
-    /// Producer state at `log_end`.
+    /// Producers and their transactions at `log_end`.
     pub producers: ProducerStates,
     /// Leader epochs.
     pub epochs: EpochCache,
@@ -151,9 +170,10 @@ impl Leader {
     /// Leads from what the log brought back.
     #[must_use]
     pub fn new(epoch: LeaderEpoch, rules: Rules, recovered: Recovered) -> Self {
-        let Recovered { log_start, log_end, producers, mut epochs } = recovered;
+        let Recovered { log_start, log_end, mut producers, mut epochs } = recovered;
         assert!(log_start <= log_end, "a log starts before it ends");
         epochs.assign(epoch, log_end);
+        producers.settle(log_end);
         Leader {
             epoch,
             log_start,
@@ -172,13 +192,25 @@ impl Leader {
     /// Takes one event and says what to do about it.
     pub fn step(&mut self, event: Event, out: &mut Effects) {
         match event {
-            Event::Produce { waiter, acks, meta, bytes, contents, now_ms, deadline_ms } => {
+            Event::Produce { waiter, source, acks, meta, bytes, contents, now_ms, deadline_ms } => {
                 let wanted = Wanted { waiter, acks, deadline_ms };
-                match self.accept(&meta, bytes, &contents, now_ms) {
+                match self.accept(&meta, source, bytes, &contents, now_ms) {
                     Ok(Accepted { append, base_offset, log_append_time_ms }) => {
                         out.append = append;
                         let upto = base_offset + i64::from(meta.last_offset_delta) + 1;
                         self.answer(wanted, upto, self.produced(base_offset, log_append_time_ms), out);
+                    }
+                    Err(refusal) => out.replies.push((waiter, self.refused(refusal))),
+                }
+            }
+            Event::Mark { waiter, meta, marker, raised, now_ms } => {
+                match self.accept_marker(&meta, marker, raised, now_ms) {
+                    Ok(append) => {
+                        out.append = Some(append);
+                        // Who waits for a marker has nothing else to do, and asks again after a restart.
+                        let wanted = Wanted { waiter, acks: -1, deadline_ms: i64::MAX };
+                        let produced = self.produced(append.base_offset, -1);
+                        self.answer(wanted, self.log_end, produced, out);
                     }
                     Err(refusal) => out.replies.push((waiter, self.refused(refusal))),
                 }
@@ -191,6 +223,7 @@ impl Leader {
             Event::Durable { upto } => {
                 assert!(upto <= self.written, "flushed only what is written");
                 self.durable = self.durable.max(upto);
+                self.producers.settle(self.durable);
                 self.settle(out);
             }
             Event::Watch { watcher, beyond } => {
@@ -205,6 +238,7 @@ impl Leader {
                 assert!(offset <= self.high_watermark, "only what consumers may see can be deleted");
                 self.log_start = self.log_start.max(offset);
                 self.epochs.truncate_start(self.log_start);
+                self.producers.truncate_start(self.log_start);
             }
             Event::Short => {
                 let why = "no room on the broker's disk for now; the record may still become durable";
@@ -239,12 +273,13 @@ impl Leader {
     fn accept(
         &mut self,
         meta: &BatchMeta,
+        source: Source,
         bytes: usize,
         contents: &Contents,
         now_ms: i64,
     ) -> Result<Accepted, Refusal> {
         self.rules.check(contents, bytes, now_ms)?;
-        match self.producers.check(meta) {
+        match self.verdict(meta, source) {
             Verdict::Append => {}
             Verdict::Duplicate { base_offset, timestamp } => {
                 return Ok(Accepted { append: None, base_offset, log_append_time_ms: timestamp });
@@ -254,6 +289,7 @@ impl Leader {
                 return Err(Refusal::of(code, why));
             }
         }
+        self.check_transaction(meta, source)?;
         let base_offset = self.log_end;
         let stamp = self.stamp(contents, now_ms);
         let mut placed = *meta;

@@ -9,6 +9,6 @@ mod leader;
 mod query;
 mod rules;
 
-pub use leader::{Append, Effects, Event, Leader, Recovered, Waiter, Watcher};
+pub use leader::{Append, Effects, Event, Leader, Recovered, Source, Waiter, Watcher};
 pub use query::ReadBounds;
 pub use rules::{Durability, Rules};

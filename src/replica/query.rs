@@ -2,10 +2,12 @@
 
 use super::leader::Leader;
 use super::rules::Rules;
-use crate::base::{ErrorCode, LeaderEpoch, Offset};
+use crate::base::mutant::{Mutant, planted};
+use crate::base::{ErrorCode, Guard, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use crate::log::epochs::EpochCache;
-use crate::log::producers::ProducerStates;
+use crate::log::producers::{ProducerStates, Verdict};
 use crate::replica::call::{ReadOp, ReadReply};
+use crate::wire::batch::BatchMeta;
 
 /// What a read may return: from the batch that holds `from`, up to but not including `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +98,56 @@ impl Leader {
         self.high_watermark
     }
 
-    /// End of what read_committed consumers may see. Without transactions it is the high watermark.
+    /// End of what read_committed consumers may see: the high watermark, or below it the first record whose
+    /// transaction isn't over (row 70). It never goes back: a transaction begins at the log's end.
     #[must_use]
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
+        let unstable = self.producers.transactions().first_unstable();
+        let unstable = unstable.filter(|_| !planted(Mutant::ReadUncommitted));
+        // DeleteRecords may have deleted the beginning of an open transaction.
+        unstable.map_or(self.high_watermark, |first| self.high_watermark.min(first.max(self.log_start)))
+    }
+
+    /// Aborted transactions with records from `from` on and below `upto`: producer and first record, which may lie
+    /// below `from` (row 71).
+    #[must_use]
+    pub fn aborted(&self, from: Offset, upto: Offset) -> Vec<(i64, Offset)> {
+        let aborted = self.producers.transactions().aborted(from, upto);
+        aborted.map(|aborted| (aborted.producer_id.0, aborted.first_offset)).collect()
+    }
+
+    /// What has to be unchanged when a transaction of this producer begins here; `None` if it has.
+    #[must_use]
+    pub fn guard(&self, id: ProducerId, epoch: ProducerEpoch) -> Option<Guard> {
+        (!self.producers.is_open(id, epoch)).then(|| self.producers.guard(id))
+    }
+
+    /// Whether a group's coordinator may write for a producer's transaction now.
+    ///
+    /// # Errors
+    /// The producer was fenced, or the transaction isn't open.
+    pub fn check_group_batch(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        guard: Option<Guard>,
+    ) -> Result<(), ErrorCode> {
+        self.producers.check_epoch(id, epoch)?;
+        match self.guard(id, epoch) {
+            now @ Some(_) if now != guard => Err(ErrorCode::InvalidTxnState),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a batch would begin a transaction here that its coordinator has to vouch for, and what must not change
+    /// until it has.
+    #[must_use]
+    pub fn needs_voucher(&self, meta: &BatchMeta) -> Option<Guard> {
+        let begins =
+            meta.is_transactional() && !self.producers.is_open(meta.producer_id, meta.producer_epoch);
+        // What is refused or answered anyway needs no vouching.
+        let begins = begins && self.producers.check(meta) == Verdict::Append;
+        begins.then(|| self.producers.guard(meta.producer_id))
     }
 
     /// The leader's epoch.
@@ -114,7 +162,7 @@ impl Leader {
         &self.rules
     }
 
-    /// Producer state, for snapshots.
+    /// Producers and their transactions.
     #[must_use]
     pub fn producers(&self) -> &ProducerStates {
         &self.producers

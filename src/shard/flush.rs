@@ -273,6 +273,7 @@ impl<B: Broker> Shard<B> {
         self.want_checkpoints_of_long(&keys);
         self.deliver(outbox);
         self.groups_durable(&keys);
+        self.txns_durable(&keys);
     }
 
     /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost,
@@ -289,5 +290,6 @@ impl<B: Broker> Shard<B> {
         }
         self.deliver(outbox);
         self.resign_groups(|_| true);
+        self.resign_txns(|_| true);
     }
 }

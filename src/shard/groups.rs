@@ -1,24 +1,19 @@
 //! Coordinators of groups on the shard that owns their partitions: their logs are read, they are stepped, their
 //! records are appended, their answers are sent.
 
+use super::coordinated::{Entry, Pen};
 use super::message::{Calls, Message};
-use super::partition::PartitionState;
-use super::storage::StorageError;
 use super::{Broker, Shard};
-use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
-use crate::base::mutant::{Mutant, planted};
-use crate::base::{ErrorCode, Offset, ShardId, TopicId, TopicPartition};
+use crate::base::limits::BATCH_HEADER_BYTES;
+use crate::base::{ErrorCode, Offset, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition};
 use crate::cluster::Topic;
-use crate::group::call::{Asker, GroupCall, GroupReply};
-use crate::group::{
-    Coordinator, Effects, Event, GroupRecord, Migration, Now, OFFSETS_TOPIC, Settings, Topics,
-};
-use crate::replica::{self, Waiter};
+use crate::group::call::{Asker, GroupCall, GroupOp, GroupReply};
+use crate::group::{Coordinator, Effects, Event, Migration, OFFSETS_TOPIC, Settings, Topics};
+use crate::replica::Source;
+use crate::replica::call::MarkOp;
 use crate::seam::World;
 use crate::wire::Str;
-use crate::wire::batch::{
-    BatchBuilder, BatchMeta, ClientRules, Codec, Valid, records, validate_client_batch,
-};
+use crate::wire::batch::{BatchMeta, EndMarker, records};
 use bytes::Bytes;
 use futures_lite::future::or;
 use std::collections::BTreeMap;
@@ -51,11 +46,6 @@ pub(super) struct Groups {
 type Answers = BTreeMap<ShardId, Vec<(Asker, GroupReply)>>;
 
 impl<B: Broker> Shard<B> {
-    fn group_now(&self) -> Now {
-        let mono_ms = u64::try_from(self.world().mono().as_millis()).unwrap_or(u64::MAX);
-        Now { mono_ms, wall_ms: self.world().wall_ms() }
-    }
-
     fn group_settings(&self, key: TopicPartition) -> Settings {
         let conf = &self.conf().groups;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -75,13 +65,6 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Bytes of one batch in this partition, at most.
-    fn batch_bytes_max(&self, key: TopicPartition) -> usize {
-        let owner = self.owner().borrow();
-        let rules = owner.partitions.get(&key).map(|partition| partition.leader.rules());
-        rules.map_or(0, |rules| rules.max_message_bytes.min(rules.segment_bytes)).max(2 * BATCH_HEADER_BYTES)
-    }
-
     /// A partition is in service: if it keeps groups, its coordinator begins with its log.
     pub(super) fn host_groups(&self, key: TopicPartition, topic: &Str) {
         if topic.as_str() != OFFSETS_TOPIC {
@@ -93,51 +76,13 @@ impl<B: Broker> Shard<B> {
 
     async fn load_groups(self, key: TopicPartition) {
         let mut coordinator = Coordinator::new(self.group_settings(key));
-        match self.replay_log(key, &mut coordinator).await {
+        match self.replay_log(key, |meta, batch| replay_batch(key, meta, batch, &mut coordinator)).await {
             Ok(Some(end)) => self.take_groups_into_service(key, coordinator, end),
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(partition = %key, %error, "the log of groups can't be read: they are not served");
                 self.0.groups.borrow_mut().hosted.remove(&key);
             }
-        }
-    }
-
-    /// Reads a log into a machine; answers where it ends, or nothing if the partition is gone.
-    async fn replay_log(
-        &self,
-        key: TopicPartition,
-        coordinator: &mut Coordinator,
-    ) -> Result<Option<Offset>, StorageError> {
-        let mut from = None;
-        loop {
-            let plan = {
-                let owner = self.owner().borrow();
-                let Some(partition) = owner.partitions.get(&key) else { return Ok(None) };
-                let from = *from.get_or_insert(partition.leader.log_start());
-                let upto = partition.leader.high_watermark();
-                if from >= upto {
-                    return Ok(Some(upto));
-                }
-                partition.log.plan_read(from, upto, READ_BYTES_MAX, true)
-            };
-            let bytes = Bytes::from(plan.run().await?.concat());
-            let mut at = 0;
-            while let Some(meta) = bytes.get(at..).and_then(BatchMeta::read) {
-                let batch = bytes.slice(at..(at + meta.bytes).min(bytes.len()));
-                from = Some(meta.last_offset() + 1);
-                at += meta.bytes;
-                if !meta.is_control() {
-                    replay_batch(key, &batch, coordinator);
-                }
-                if planted(Mutant::ReadGroupsInPart) {
-                    break;
-                }
-            }
-            if at == 0 || planted(Mutant::ReadGroupsInPart) {
-                return Ok(from);
-            }
-            self.world().yield_now().await;
         }
     }
 
@@ -148,12 +93,12 @@ impl<B: Broker> Shard<B> {
             let Groups { hosted, effects, closing, .. } = &mut *groups;
             // The topic may have been deleted meanwhile.
             let Some(slot) = hosted.get_mut(&key) else { return };
-            coordinator.loaded(end, self.group_now(), effects);
-            self.perform_groups(key, &mut coordinator, effects, &mut answers);
-            coordinator.step(self.group_now(), Event::Topics(self.topics_for_groups()), effects);
+            coordinator.loaded(end, self.now(), effects);
+            self.perform_groups((key, Pen::Own), &mut coordinator, effects, &mut answers);
+            coordinator.step(self.now(), Event::Topics(self.topics_for_groups()), effects);
             if *closing {
-                coordinator.step(self.group_now(), Event::Close, effects);
-                self.perform_groups(key, &mut coordinator, effects, &mut answers);
+                coordinator.step(self.now(), Event::Close, effects);
+                self.perform_groups((key, Pen::Own), &mut coordinator, effects, &mut answers);
             }
             *slot = Hosted::Ready(Box::new(coordinator));
         }
@@ -182,11 +127,18 @@ impl<B: Broker> Shard<B> {
                     Some(Hosted::Ready(_)) => self.unwritable(key),
                 }
             };
-            match refused {
-                Some(error) => {
+            let pen = match refused {
+                Some(error) => Err(error),
+                None => self.pen_for(key, &op),
+            };
+            match pen {
+                Err(error) => {
                     answers.entry(asker.shard).or_default().push((asker, GroupReply::Failed(error)))
                 }
-                None => self.step_groups(key, Event::Request { asker, op: Box::new(op) }, &mut answers),
+                Ok(pen) => {
+                    let event = Event::Request { asker, op: Box::new(op) };
+                    self.step_groups(key, event, pen, &mut answers);
+                }
             }
         }
         if !early.is_empty() {
@@ -201,22 +153,46 @@ impl<B: Broker> Shard<B> {
         early.into_iter().for_each(|calls| self.answer_group_calls(calls));
     }
 
-    /// Why a partition takes no records now, if it doesn't.
-    fn unwritable(&self, key: TopicPartition) -> Option<ErrorCode> {
-        match self.owner().borrow().partitions.get(&key).map(|partition| partition.state) {
-            Some(PartitionState::Online) => None,
-            Some(PartitionState::Short) => Some(ErrorCode::CoordinatorNotAvailable),
-            Some(PartitionState::Offline) | None => Some(ErrorCode::NotCoordinator),
+    /// As whose the records are written that a question leads to.
+    fn pen_for(&self, key: TopicPartition, op: &GroupOp) -> Result<Pen, ErrorCode> {
+        let GroupOp::CommitInTransaction { request, guard } = op else { return Ok(Pen::Own) };
+        let (id, epoch) = (ProducerId(request.producer_id), ProducerEpoch(request.producer_epoch));
+        let owner = self.owner().borrow();
+        let partition = owner.partitions.get(&key).ok_or(ErrorCode::NotCoordinator)?;
+        partition.leader.check_group_batch(id, epoch, *guard)?;
+        Ok(Pen::Transaction(id, epoch, Source::Group { guard: *guard }))
+    }
+
+    /// Why the end of a transaction can't be written into this partition now, if it keeps groups and can't.
+    pub(super) fn groups_not_ready(&self, key: TopicPartition, topic: &Str) -> Option<ErrorCode> {
+        if topic.as_str() != OFFSETS_TOPIC {
+            return None;
+        }
+        match self.0.groups.borrow().hosted.get(&key) {
+            None => Some(ErrorCode::NotCoordinator),
+            Some(Hosted::Loading) => Some(ErrorCode::CoordinatorLoadInProgress),
+            Some(Hosted::Ready(_)) => None,
         }
     }
 
-    fn step_groups(&self, key: TopicPartition, event: Event, answers: &mut Answers) {
+    /// Tells coordinators of markers that were appended.
+    pub(super) fn groups_marked(&self, marked: &[(TopicPartition, MarkOp, Offset)]) {
+        let now = self.now();
+        let mut groups = self.0.groups.borrow_mut();
+        for (key, op, end) in marked {
+            if let Some(Hosted::Ready(coordinator)) = groups.hosted.get_mut(key) {
+                coordinator.transaction_ended(op.producer_id, op.marker.committed, *end, now.wall_ms);
+            }
+        }
+    }
+
+    fn step_groups(&self, key: TopicPartition, event: Event, pen: Pen, answers: &mut Answers) {
         let mut groups = self.0.groups.borrow_mut();
         let Groups { hosted, effects, .. } = &mut *groups;
         let Some(Hosted::Ready(coordinator)) = hosted.get_mut(&key) else { return };
         let deadline = coordinator.deadline_ms();
-        coordinator.step(self.group_now(), event, effects);
-        let placed = self.perform_groups(key, coordinator, effects, answers);
+        coordinator.step(self.now(), event, effects);
+        let placed = self.perform_groups((key, pen), coordinator, effects, answers);
         if coordinator.deadline_ms() < deadline || deadline.is_none() {
             self.0.group_timers_due.notify();
         }
@@ -229,7 +205,7 @@ impl<B: Broker> Shard<B> {
     /// ahead of its log, and it must go.
     fn perform_groups(
         &self,
-        key: TopicPartition,
+        (key, pen): (TopicPartition, Pen),
         coordinator: &mut Coordinator,
         effects: &mut Effects,
         answers: &mut Answers,
@@ -237,12 +213,14 @@ impl<B: Broker> Shard<B> {
         let mut placed = true;
         if !effects.records.is_empty() {
             let list = std::mem::take(&mut effects.records);
-            match self.append_records(key, &list) {
+            let entries: Vec<Entry<'_>> =
+                list.iter().map(|record| (&record.key, record.value.as_ref())).collect();
+            match self.append_records(key, &entries, pen) {
                 Ok(end) => coordinator.placed(end, effects),
                 Err(error) => {
                     let what = "the log of groups takes no records: they are not served";
                     tracing::error!(partition = %key, %error, "{what}");
-                    coordinator.step(self.group_now(), Event::Resign(ErrorCode::NotCoordinator), effects);
+                    coordinator.step(self.now(), Event::Resign(ErrorCode::NotCoordinator), effects);
                     placed = false;
                 }
             }
@@ -251,58 +229,6 @@ impl<B: Broker> Shard<B> {
             answers.entry(asker.shard).or_default().push((asker, reply));
         }
         placed
-    }
-
-    /// Appends records in as few batches as they fit in; answers where the log ends then.
-    fn append_records(&self, key: TopicPartition, list: &[GroupRecord]) -> Result<Offset, ErrorCode> {
-        let bound = self.batch_bytes_max(key) - BATCH_HEADER_BYTES;
-        let now_ms = self.world().wall_ms();
-        let mut rest = list;
-        let mut end = 0;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = rest.iter().take_while(|record| {
-                bytes += record.bytes();
-                bytes <= bound
-            });
-            let count = fits.count().max(1);
-            let (these, others) = rest.split_at(count);
-            let mut batch = BatchBuilder::new(Codec::None, now_ms);
-            for record in these {
-                batch = batch.record(now_ms, Some(&record.key), record.value.as_deref());
-            }
-            end = self.append_own(key, &batch.build(), now_ms)?;
-            rest = others;
-        }
-        self.flush_due().notify();
-        Ok(end)
-    }
-
-    /// Appends a batch of the broker's own; answers where the log ends then.
-    fn append_own(&self, key: TopicPartition, batch: &Bytes, now_ms: i64) -> Result<Offset, ErrorCode> {
-        let Valid { meta, contents } = validate_client_batch(batch, &ClientRules { zstd_allowed: true })
-            .expect("the broker writes good batches");
-        let mut owner = self.owner().borrow_mut();
-        let partition = owner.partitions.get_mut(&key).ok_or(ErrorCode::NotCoordinator)?;
-        let mut effects = replica::Effects::default();
-        let event = replica::Event::Produce {
-            waiter: Waiter { shard: self.this(), set: 0, index: 0 },
-            acks: 0,
-            meta,
-            bytes: batch.len(),
-            contents,
-            now_ms,
-            deadline_ms: i64::MAX,
-        };
-        partition.leader.step(event, &mut effects);
-        let Some(append) = effects.append else {
-            let refusal = effects.replies.first().map(|(_, produced)| produced.error);
-            return Err(refusal.unwrap_or(ErrorCode::UnknownServerError));
-        };
-        let copied = partition.log.append(batch, &meta, append, now_ms);
-        owner.dirty.insert(key);
-        self.metrics().appended(batch.len(), copied);
-        Ok(append.base_offset + i64::from(meta.last_offset_delta) + 1)
     }
 
     /// Tells coordinators that their records are durable.
@@ -350,7 +276,7 @@ impl<B: Broker> Shard<B> {
                 continue;
             }
             if let Some(event) = event(self, key) {
-                self.step_groups(key, event, &mut answers);
+                self.step_groups(key, event, Pen::Own, &mut answers);
             }
         }
         self.deliver_groups(answers);
@@ -381,7 +307,7 @@ impl<B: Broker> Shard<B> {
     /// is appended after the last flush would make the stop an unclean one.
     pub(super) async fn group_timer_task(self) {
         while !self.0.groups.borrow().closing {
-            let now_ms = self.group_now().mono_ms;
+            let now_ms = self.now().mono_ms;
             let (due, next) = {
                 let groups = self.0.groups.borrow();
                 let deadlines = groups.hosted.iter().filter_map(|(key, hosted)| match hosted {
@@ -420,7 +346,13 @@ impl<B: Broker> Shard<B> {
 }
 
 /// Feeds one batch to a machine. A record that can't be read loses what it tells and nothing else.
-fn replay_batch(key: TopicPartition, batch: &[u8], coordinator: &mut Coordinator) {
+fn replay_batch(key: TopicPartition, meta: &BatchMeta, batch: &[u8], coordinator: &mut Coordinator) {
+    if meta.is_control() {
+        if let Some(marker) = EndMarker::read(batch) {
+            coordinator.replay_marker(meta.producer_id, marker.committed, meta.max_timestamp);
+        }
+        return;
+    }
     let list = match records(batch) {
         Ok(list) => list,
         Err(error) => {
@@ -429,8 +361,11 @@ fn replay_batch(key: TopicPartition, batch: &[u8], coordinator: &mut Coordinator
         }
     };
     for record in list {
-        let offset = record.offset;
-        let told = record.key.map(|key| coordinator.replay(key.into(), record.value.map(Bytes::from)));
+        let (offset, value) = (record.offset, record.value.map(Bytes::from));
+        let told = record.key.map(|key| match meta.is_transactional() {
+            true => coordinator.replay_in_transaction(meta.producer_id, key.into(), value),
+            false => coordinator.replay(key.into(), value),
+        });
         if let Some(Err(error)) = told {
             tracing::error!(partition = %key, offset, %error, "a record of groups can't be read: passed over");
         }

@@ -22,6 +22,8 @@ impl<B: Broker> Shard<B> {
             Message::Replies { replies, flush } => self.take_replies(replies, flush),
             Message::GroupCalls(calls) => self.answer_group_calls(calls),
             Message::GroupReplies(replies) => self.take_group_replies(replies),
+            Message::TxnCalls(calls) => self.answer_txn_calls(calls),
+            Message::TxnReplies(replies) => self.take_txn_replies(replies),
             Message::Read { watcher, round, budget, reads } => {
                 self.answer_reads(watcher, round, budget, reads)
             }

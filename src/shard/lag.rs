@@ -22,14 +22,10 @@ pub struct Behind {
 }
 
 impl<B: Broker> Shard<B> {
-    fn mono_ms(&self) -> u64 {
-        u64::try_from(self.world().mono().as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// Offsets that groups with coordinators on this shard have committed: of one group, or of all, up to so many.
     #[must_use]
     pub fn tell_commits(&self, group: Option<&str>, most: usize) -> Vec<CommitTold> {
-        let now_ms = self.mono_ms();
+        let now_ms = self.now().mono_ms;
         let groups = self.0.groups.borrow();
         let mut told = Vec::new();
         for hosted in groups.hosted.values() {
@@ -44,7 +40,7 @@ impl<B: Broker> Shard<B> {
     #[must_use]
     pub fn tell_behind(&self, topic: &str, partition: i32, committed: Offset) -> Option<Behind> {
         let topic = self.0.view.borrow().topic(topic)?.id;
-        let now_ms = self.mono_ms();
+        let now_ms = self.now().mono_ms;
         let owner = self.owner().borrow();
         let key = TopicPartition { topic, partition: PartitionIndex(partition) };
         let partition = owner.partitions.get(&key)?;

@@ -81,6 +81,8 @@ impl<B: Broker> Shard<B> {
             owner: RefCell::default(),
             groups: RefCell::default(),
             group_timers_due: Notify::default(),
+            txns: RefCell::default(),
+            txn_timers_due: Notify::default(),
             lookups: RefCell::default(),
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
@@ -120,6 +122,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().timer_task());
         world.spawn(self.clone().tick_task());
         world.spawn(self.clone().group_timer_task());
+        world.spawn(self.clone().txn_timer_task());
         world.spawn(self.clone().prepare_task());
         world.spawn(self.clone().retention_task());
         world.spawn(self.clone().shortage_task());
@@ -157,6 +160,7 @@ impl<B: Broker> Shard<B> {
     pub async fn close(&self, patience: Duration) -> bool {
         self.set_stage(Stage::Draining);
         self.close_groups();
+        self.close_txns();
         let until = self.world().mono() + patience;
         while self.world().mono() < until && !self.is_idle() {
             self.world().sleep(DRAIN_PAUSE).await;

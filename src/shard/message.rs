@@ -6,6 +6,7 @@ use crate::cluster::{Command, Outcome, Record};
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
 use crate::replica::{Waiter, Watcher};
+use crate::txn::call::{TxnCall, TxnReply};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -25,6 +26,10 @@ pub enum Message {
     GroupCalls(Calls<GroupCall>),
     /// Answers to them, for any sets of the receiver.
     GroupReplies(Vec<(Asker, GroupReply)>),
+    /// Questions to coordinators of transactions that the receiver has.
+    TxnCalls(Calls<TxnCall>),
+    /// Answers to them, for any sets of the receiver.
+    TxnReplies(Vec<(Asker, TxnReply)>),
     /// Reads for one fetch.
     Read {
         /// Who asks.
@@ -93,7 +98,7 @@ pub enum Message {
     Drained(ShardId),
 }
 
-/// Questions of one request to what one shard owns: partitions, or coordinators of groups.
+/// Questions of one request to what one shard owns: partitions, or coordinators.
 #[derive(Debug)]
 pub struct Calls<C> {
     /// Call set on the asking shard.

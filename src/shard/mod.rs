@@ -1,7 +1,8 @@
 //! The shell of one shard: routes events to machines and performs their effects through the seam.
 //!
 //! Every shard is the same program. It has client connections (`connection`, `origin`, `fetch`) and owns partitions
-//! (`owner`, `reads`, `offsets`, `flush`, `maintenance`); shard 0 also has the embedded coordinator (`coordinator`).
+//! (`owner`, `reads`, `offsets`, `flush`, `maintenance`), those of groups and transactions with their coordinators
+//! (`groups`, `txns`, `coordinated`); shard 0 also has the embedded coordinator (`coordinator`).
 //! The two halves talk by `message`s, over the mesh or, within one shard, by direct calls.
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
@@ -9,6 +10,7 @@
 mod answers;
 mod checkpoint;
 mod connection;
+mod coordinated;
 mod coordinator;
 mod fetch;
 mod flush;
@@ -29,6 +31,7 @@ mod reads;
 mod shortage;
 mod sparing;
 pub mod storage;
+mod txns;
 mod view;
 
 pub use lag::Behind;
@@ -95,6 +98,9 @@ struct Inner<B: Broker> {
     /// Coordinators of groups whose partitions this shard owns.
     groups: RefCell<groups::Groups>,
     group_timers_due: Notify,
+    /// Coordinators of transactions whose partitions this shard owns.
+    txns: RefCell<txns::Txns>,
+    txn_timers_due: Notify,
     lookups: RefCell<offsets::Lookups<FilesOf<B>>>,
     cache: storage::TailCache,
     coordinator: RefCell<Option<coordinator::Coordinator<FilesOf<B>>>>,

@@ -4,6 +4,7 @@
 use super::connection::{Connection, Ticket};
 use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
+use super::txns::parked::Spot;
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
 use crate::base::{ErrorCode, ShardId, TopicPartition};
@@ -12,6 +13,8 @@ use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::metrics::{Refusal, Stage};
 use crate::replica::Waiter;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
+use crate::txn::MarkerOrder;
+use crate::txn::call::{TxnCall, TxnReply};
 use crate::wire::Reader;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,26 +23,58 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct Pending {
     next: u64,
-    calls: BTreeMap<u64, CallSet<PartitionReply>>,
-    groups: BTreeMap<u64, CallSet<GroupReply>>,
+    calls: BTreeMap<u64, CallSet<PartitionReply, Request<PartitionReply>>>,
+    groups: BTreeMap<u64, CallSet<GroupReply, Request<GroupReply>>>,
+    txns: BTreeMap<u64, CallSet<TxnReply, Request<TxnReply>>>,
     proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
+    /// Markers that coordinators of transactions had written.
+    marks: BTreeMap<u64, CallSet<PartitionReply, Marks>>,
+    /// Questions to such coordinators about batches that wait: where, and the version of their requests.
+    vouchers: BTreeMap<u64, (Vec<Spot>, i16)>,
 }
 
-struct CallSet<R> {
+/// A request that goes on with what was answered.
+struct Request<R> {
     ticket: Ticket,
     then: Then<Vec<R>>,
+}
+
+/// Markers that a coordinator has written.
+pub(super) struct Marks {
+    /// The coordinator's partition.
+    pub(super) coordinator: TopicPartition,
+    /// What it ordered.
+    pub(super) order: MarkerOrder,
+    /// For each partition of the order, whether there is such a one.
+    pub(super) places: Vec<bool>,
+}
+
+/// Questions, and who goes on with the answers.
+struct CallSet<R, T> {
+    then: T,
     replies: Vec<Option<R>>,
     missing: usize,
 }
 
-impl<R> CallSet<R> {
-    fn new(ticket: Ticket, then: Then<Vec<R>>, missing: usize) -> Self {
-        CallSet { ticket, then, replies: std::iter::repeat_with(|| None).take(missing).collect(), missing }
+impl<R, T> CallSet<R, T> {
+    fn new(then: T, missing: usize) -> Self {
+        CallSet { then, replies: std::iter::repeat_with(|| None).take(missing).collect(), missing }
+    }
+
+    /// The answers, once none is missing.
+    fn into_replies(self) -> (T, Vec<R>) {
+        let replies = self.replies.into_iter().map(|reply| reply.expect("none is missing"));
+        (self.then, replies.collect())
     }
 }
 
 /// Puts an answer into its set; the set, if that was the last one.
-fn fill<R>(sets: &mut BTreeMap<u64, CallSet<R>>, set: u64, index: u32, reply: R) -> Option<CallSet<R>> {
+fn fill<R, T>(
+    sets: &mut BTreeMap<u64, CallSet<R, T>>,
+    set: u64,
+    index: u32,
+    reply: R,
+) -> Option<CallSet<R, T>> {
     let waiting = sets.get_mut(&set)?;
     let slot = &mut waiting.replies[index as usize];
     assert!(slot.is_none(), "a call is answered once");
@@ -55,9 +90,17 @@ impl Pending {
         self.next
     }
 
-    /// Whether nobody waits for an answer from a partition or the coordinator.
+    /// Whether nobody waits for an answer from a partition or a coordinator.
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.groups.is_empty() && self.proposals.is_empty()
+        let requests = self.calls.is_empty() && self.groups.is_empty() && self.txns.is_empty();
+        requests && self.proposals.is_empty() && self.marks.is_empty() && self.vouchers.is_empty()
+    }
+
+    /// Notes a question about batches that wait.
+    pub(super) fn await_vouchers(&mut self, spots: Vec<Spot>, version: i16) -> u64 {
+        let set = self.number();
+        self.vouchers.insert(set, (spots, version));
+        set
     }
 }
 
@@ -84,6 +127,7 @@ impl<B: Broker> Shard<B> {
             Plan::Close(reason) => self.refuse(&ticket, Refusal::Request, reason),
             Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
             Plan::Groups(calls, then) => self.ask_groups(ticket, calls, then),
+            Plan::Txns(calls, then) => self.ask_txns(ticket, calls, then),
             Plan::Cluster(commands, then) => self.propose(ticket, commands, then),
             Plan::Fetch(plan) => self.start_fetch(ticket, *plan),
         }
@@ -97,20 +141,40 @@ impl<B: Broker> Shard<B> {
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.calls.insert(set, CallSet::new(ticket.clone(), then, calls.len()));
+            pending.calls.insert(set, CallSet::new(Request { ticket: ticket.clone(), then }, calls.len()));
             set
         };
+        if self.send_calls(set, calls) {
+            self.pass(&ticket, Stage::Append);
+        }
+    }
+
+    /// Has markers written for a coordinator of this shard.
+    pub(super) fn ask_for_marks(&self, marks: Marks, calls: Vec<PartitionCall>) {
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.marks.insert(set, CallSet::new(marks, calls.len()));
+            set
+        };
+        self.send_calls(set, calls);
+    }
+
+    /// Sends questions to the shards that own their partitions; true if some went to this one.
+    fn send_calls(&self, set: u64, calls: Vec<PartitionCall>) -> bool {
         let seen = self.0.view.borrow().applied();
+        let mut here = false;
         for (shard, calls) in self.by_owner(calls, |call| call.partition) {
             let from = Origin { shard: self.this(), set };
             let calls = Calls { from, seen, calls };
             if shard == self.this() {
                 self.answer_calls(calls);
-                self.pass(&ticket, Stage::Append);
+                here = true;
             } else {
                 self.send(shard, Message::Calls(calls));
             }
         }
+        here
     }
 
     /// Calls by the shard that owns their partition, each with its place in the request.
@@ -130,20 +194,39 @@ impl<B: Broker> Shard<B> {
     /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
     pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>, flush: Option<FlushTimes>) {
         for (waiter, reply) in replies {
+            if self.origin().borrow().marks.contains_key(&waiter.set) {
+                self.take_mark(waiter, &reply);
+                continue;
+            }
             let complete = {
                 let mut pending = self.origin().borrow_mut();
                 fill(&mut pending.calls, waiter.set, waiter.index, reply)
             };
             if let (Some(times), Some(set)) = (flush, &complete) {
-                self.pass_flush(&set.ticket, times);
+                self.pass_flush(&set.then.ticket, times);
             }
             self.resume(complete);
         }
     }
 
-    fn resume<R>(&self, complete: Option<CallSet<R>>) {
-        if let Some(CallSet { ticket, then, replies, .. }) = complete {
-            let replies = replies.into_iter().map(|reply| reply.expect("none is missing")).collect();
+    fn take_mark(&self, waiter: Waiter, reply: &PartitionReply) {
+        let complete = {
+            let mut pending = self.origin().borrow_mut();
+            fill(&mut pending.marks, waiter.set, waiter.index, reply.clone())
+        };
+        if let Some(set) = complete {
+            let (marks, replies) = set.into_replies();
+            let error = |reply: &PartitionReply| match reply {
+                PartitionReply::Produced(produced) => produced.error,
+                _ => ErrorCode::UnknownServerError,
+            };
+            self.end_marks(marks, replies.iter().map(error).collect());
+        }
+    }
+
+    fn resume<R>(&self, complete: Option<CallSet<R, Request<R>>>) {
+        if let Some(set) = complete {
+            let (Request { ticket, then }, replies) = set.into_replies();
             let plan = self.with_context(&ticket.header, |context| then(context, replies));
             self.perform(ticket, plan);
         }
@@ -157,7 +240,7 @@ impl<B: Broker> Shard<B> {
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.groups.insert(set, CallSet::new(ticket, then, calls.len()));
+            pending.groups.insert(set, CallSet::new(Request { ticket, then }, calls.len()));
             set
         };
         let seen = self.0.view.borrow().applied();
@@ -184,7 +267,45 @@ impl<B: Broker> Shard<B> {
 
     /// A connection ended: what its member waits for, maybe for minutes, is of no use to it any more.
     pub(super) fn forget_waits_of(&self, connection: &Rc<Connection>) {
-        self.origin().borrow_mut().groups.retain(|_, set| !set.ticket.is_of(connection));
+        self.origin().borrow_mut().groups.retain(|_, set| !set.then.ticket.is_of(connection));
+    }
+
+    fn ask_txns(&self, ticket: Ticket, calls: Vec<TxnCall>, then: Then<Vec<TxnReply>>) {
+        if calls.is_empty() {
+            let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
+            return self.perform(ticket, plan);
+        }
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.txns.insert(set, CallSet::new(Request { ticket, then }, calls.len()));
+            set
+        };
+        let seen = self.0.view.borrow().applied();
+        for (shard, calls) in self.by_owner(calls, |call| call.partition) {
+            let calls = Calls { from: Origin { shard: self.this(), set }, seen, calls };
+            if shard == self.this() {
+                self.answer_txn_calls(calls);
+            } else {
+                self.send(shard, Message::TxnCalls(calls));
+            }
+        }
+    }
+
+    /// Takes answers of coordinators of transactions: for requests, or for batches that wait.
+    pub(super) fn take_txn_replies(&self, replies: Vec<(Asker, TxnReply)>) {
+        for (asker, reply) in replies {
+            let vouchers = self.origin().borrow_mut().vouchers.remove(&asker.set);
+            if let Some((spots, version)) = vouchers {
+                self.take_voucher(&spots, version, &reply);
+                continue;
+            }
+            let complete = {
+                let mut pending = self.origin().borrow_mut();
+                fill(&mut pending.txns, asker.set, asker.index, reply)
+            };
+            self.resume(complete);
+        }
     }
 
     fn propose(&self, ticket: Ticket, commands: Vec<Command>, then: Then<Vec<Outcome>>) {
@@ -218,7 +339,11 @@ pub(super) const COORDINATOR: ShardId = ShardId(0);
 /// The answer to a call that couldn't be made, with the -1s that Kafka sends.
 pub(super) fn failed_reply(op: &PartitionOp, error: ErrorCode) -> PartitionReply {
     match op {
-        PartitionOp::Produce(_) => PartitionReply::Produced(Produced::refused(error, None)),
+        PartitionOp::Produce(_) | PartitionOp::Mark(_) => {
+            PartitionReply::Produced(Produced::refused(error, None))
+        }
+        PartitionOp::Guard { .. } => PartitionReply::Guarded { error, guard: None },
+        PartitionOp::Producers => PartitionReply::Producers { error, producers: Vec::new() },
         PartitionOp::ListOffset { .. } => PartitionReply::Offset {
             error,
             timestamp: -1,

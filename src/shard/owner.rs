@@ -4,11 +4,13 @@ use super::journey::FlushTimes;
 use super::message::{Calls, Message};
 use super::origin::failed_reply;
 use super::partition::{Partition, PartitionState};
+use super::txns::parked::{Parked, Question};
 use super::{Broker, FilesOf, Shard};
-use crate::base::{ErrorCode, LeaderEpoch, ShardId, TopicPartition};
-use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, ProduceOp};
-use crate::replica::{Effects, Event, Waiter, Watcher};
+use crate::base::{ErrorCode, LeaderEpoch, Offset, ShardId, TopicPartition};
+use crate::replica::call::{MarkOp, PartitionCall, PartitionOp, PartitionReply, ProduceOp};
+use crate::replica::{Effects, Event, Source, Waiter, Watcher};
 use crate::seam::World;
+use crate::wire::batch::BatchMeta;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The partitions of this shard and what is due to happen to them.
@@ -23,6 +25,8 @@ pub(super) struct Owner<B: Broker> {
     pub(super) checkpoints_due: BTreeSet<TopicPartition>,
     /// Those whose segments may need zeros written ahead.
     pub(super) growing: BTreeSet<TopicPartition>,
+    /// Batches that wait for the word of their transaction's coordinator.
+    pub(super) parked: Parked,
     /// Calls that came before their partitions.
     early: Vec<Calls<PartitionCall>>,
     effects: Effects,
@@ -36,6 +40,7 @@ impl<B: Broker> Default for Owner<B> {
             short: BTreeSet::new(),
             growing: BTreeSet::new(),
             checkpoints_due: BTreeSet::new(),
+            parked: Parked::default(),
             early: Vec::new(),
             effects: Effects::default(),
         }
@@ -47,6 +52,10 @@ impl<B: Broker> Default for Owner<B> {
 pub(super) struct Outbox {
     replies: BTreeMap<ShardId, Vec<(Waiter, PartitionReply)>>,
     wakes: BTreeSet<Watcher>,
+    /// Questions to coordinators of transactions.
+    pub(super) questions: Vec<Question>,
+    /// Markers that were appended, for coordinators of groups: where, what, and where the log ends then.
+    marked: Vec<(TopicPartition, MarkOp, Offset)>,
     /// The flush that brought this about.
     flush: Option<FlushTimes>,
 }
@@ -84,7 +93,7 @@ impl<B: Broker> Owner<B> {
         &mut self,
         key: TopicPartition,
         waiter: Waiter,
-        op: &ProduceOp,
+        (op, source): (&ProduceOp, Source),
         now_ms: i64,
         outbox: &mut Outbox,
     ) -> Option<usize> {
@@ -92,6 +101,7 @@ impl<B: Broker> Owner<B> {
         let mut copied = None;
         let event = Event::Produce {
             waiter,
+            source,
             acks: op.acks,
             meta: op.meta,
             bytes: op.batch.len(),
@@ -108,6 +118,30 @@ impl<B: Broker> Owner<B> {
             if let Some(unmet) = &mut produced.unmet {
                 unmet.look_at(&op.batch, &op.meta);
             }
+        }
+        outbox.take(&mut self.effects);
+        copied
+    }
+
+    /// Takes a marker; answers how many bytes were written and copied to append it, if it was.
+    fn mark(
+        &mut self,
+        key: TopicPartition,
+        waiter: Waiter,
+        op: MarkOp,
+        now_ms: i64,
+        outbox: &mut Outbox,
+    ) -> Option<(usize, usize)> {
+        let partition = self.partitions.get_mut(&key)?;
+        let MarkOp { producer_id, producer_epoch, marker, raised } = op;
+        let batch = marker.build(producer_id, producer_epoch, now_ms);
+        let meta = BatchMeta::read(&batch)?;
+        partition.leader.step(Event::Mark { waiter, meta, marker, raised, now_ms }, &mut self.effects);
+        let mut copied = None;
+        if let Some(append) = self.effects.append.take() {
+            copied = Some((batch.len(), partition.log.append(&batch, &meta, append, now_ms)));
+            outbox.marked.push((key, op, append.base_offset + 1));
+            self.dirty.insert(key);
         }
         outbox.take(&mut self.effects);
         copied
@@ -158,6 +192,16 @@ impl<B: Broker> Shard<B> {
         if known && opened { ErrorCode::KafkaStorageError } else { ErrorCode::UnknownTopicOrPartition }
     }
 
+    /// Why a partition can't be asked now, if it can't.
+    fn refusal(&self, owner: &Owner<B>, key: TopicPartition, writes: bool) -> ErrorCode {
+        match owner.partitions.get(&key).map(|partition| partition.state) {
+            None => self.absence(key),
+            Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
+            Some(PartitionState::Short) if writes => ErrorCode::KafkaStorageError,
+            Some(PartitionState::Short | PartitionState::Online) => ErrorCode::None,
+        }
+    }
+
     fn answer_call(
         &self,
         owner: &mut Owner<B>,
@@ -166,24 +210,32 @@ impl<B: Broker> Shard<B> {
         now_ms: i64,
         outbox: &mut Outbox,
     ) {
-        let error = match owner.partitions.get(&key).map(|partition| partition.state) {
-            None => self.absence(key),
-            Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
-            Some(PartitionState::Short) if matches!(op, PartitionOp::Produce(_)) => {
-                ErrorCode::KafkaStorageError
-            }
-            Some(PartitionState::Short) => ErrorCode::None,
-            Some(PartitionState::Online) => ErrorCode::None,
-        };
+        let writes = matches!(op, PartitionOp::Produce(_) | PartitionOp::Mark(_));
+        let error = self.refusal(owner, key, writes);
         if !error.is_ok() {
             return outbox.reply(waiter, failed_reply(&op, error));
         }
         let Some(partition) = owner.partitions.get(&key) else { return };
         match op {
             PartitionOp::Produce(op) => {
-                if let Some(copied) = owner.produce(key, waiter, &op, now_ms, outbox) {
-                    self.metrics().appended(op.batch.len(), copied);
+                let source = Source::Client;
+                self.answer_produce(owner, (key, waiter), (op, source), now_ms, outbox);
+            }
+            PartitionOp::Mark(op) => {
+                if let Some(error) = self.groups_not_ready(key, &partition.topic) {
+                    return outbox.reply(waiter, failed_reply(&PartitionOp::Mark(op), error));
                 }
+                if let Some((bytes, copied)) = owner.mark(key, waiter, op, now_ms, outbox) {
+                    self.metrics().appended(bytes, copied);
+                }
+            }
+            PartitionOp::Guard { producer_id, producer_epoch } => {
+                let guard = partition.leader.guard(producer_id, producer_epoch);
+                outbox.reply(waiter, PartitionReply::Guarded { error: ErrorCode::None, guard });
+            }
+            PartitionOp::Producers => {
+                let producers = partition.leader.producers().facts().collect();
+                outbox.reply(waiter, PartitionReply::Producers { error: ErrorCode::None, producers });
             }
             PartitionOp::EpochEnd { current_leader_epoch, epoch } => {
                 outbox.reply(waiter, epoch_end(partition, current_leader_epoch, epoch));
@@ -203,8 +255,40 @@ impl<B: Broker> Shard<B> {
         }
     }
 
+    /// Takes a batch, or lets it wait for the word of its transaction's coordinator.
+    pub(super) fn answer_produce(
+        &self,
+        owner: &mut Owner<B>,
+        (key, waiter): (TopicPartition, Waiter),
+        (op, source): (ProduceOp, Source),
+        now_ms: i64,
+        outbox: &mut Outbox,
+    ) {
+        let error = self.refusal(owner, key, true);
+        let Some(partition) = owner.partitions.get(&key).filter(|_| error.is_ok()) else {
+            return outbox.reply(waiter, failed_reply(&PartitionOp::Produce(op), error));
+        };
+        let mut ready = Some((waiter, op));
+        if let Some((waiter, op)) =
+            ready.take_if(|(_, op)| op.membership.is_some() && source == Source::Client)
+        {
+            let guard = partition.leader.needs_voucher(&op.meta);
+            ready = owner.parked.park((key, op.meta.producer_id), guard, (waiter, op), outbox);
+        }
+        let Some((waiter, op)) = ready else { return };
+        if let Some(copied) = owner.produce(key, waiter, (&op, source), now_ms, outbox) {
+            self.metrics().appended(op.batch.len(), copied);
+        }
+    }
+
     /// Sends what steps asked for: to this shard's own requests directly, to others in one message each.
     pub(super) fn deliver(&self, outbox: Outbox) {
+        if !outbox.marked.is_empty() {
+            self.groups_marked(&outbox.marked);
+        }
+        if !outbox.questions.is_empty() {
+            self.ask_vouchers(outbox.questions);
+        }
         for (shard, replies) in outbox.replies {
             if shard == self.this() {
                 self.take_replies(replies, outbox.flush);

@@ -163,5 +163,8 @@ fn plan_read<F: Files>(partition: &Partition<F>, op: &ReadOp) -> (ReadReply, Opt
     let plan = partition.log.plan_read(bounds.from, bounds.upto, op.max_bytes, op.first_whole);
     let bytes = plan.bytes();
     reply.cut = plan.next_offset() < bounds.upto;
+    if op.read_committed {
+        reply.aborted = Some(partition.leader.aborted(bounds.from, plan.next_offset()));
+    }
     (reply, Some(plan), bytes)
 }

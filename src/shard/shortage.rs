@@ -23,7 +23,8 @@ const RESERVE_SPACE: u64 = 64 << 20;
 /// Time between two looks at whether it has to be.
 const RESERVE_PAUSE: Duration = Duration::from_secs(10);
 /// Time between two tries of what was short.
-pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const RETRY_MS: u64 = 100;
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(RETRY_MS);
 
 impl<B: Broker> Shard<B> {
     /// Takes back what a flush couldn't write. Everybody who waits for it is told.
@@ -51,6 +52,7 @@ impl<B: Broker> Shard<B> {
         self.produce_done().notify();
         self.deliver(outbox);
         self.groups_stalled(&stalled);
+        self.txns_stalled(&stalled);
     }
 
     /// A partition's flush succeeded: it takes appends again.

@@ -59,6 +59,7 @@ impl<B: Broker> Shard<B> {
                 self.0.followed.set(self.0.view.borrow().applied());
                 self.answer_early_calls();
                 self.answer_early_group_calls();
+                self.answer_early_txn_calls();
                 let applied = Message::Applied { shard: self.this(), change: number };
                 if self.this() == COORDINATOR {
                     self.applied(self.this(), number);
@@ -229,6 +230,7 @@ impl<B: Broker> Shard<B> {
         let leader = Leader::new(epoch, rules, state);
         self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name.clone()));
         self.host_groups(key, &name);
+        self.host_txns(key, &name, epoch);
     }
 
     /// Waits until nothing is written any more to a partition that was taken out of service: a file that is made in a
@@ -242,6 +244,7 @@ impl<B: Broker> Shard<B> {
 
     async fn drop_topic(&self, id: TopicId) {
         self.resign_groups_of(id);
+        self.resign_txns_of(id);
         let (gone, outbox) = {
             let mut owner = self.owner().borrow_mut();
             let keys: Vec<TopicPartition> =

@@ -46,6 +46,20 @@ pub const DELETE_TOPICS: Call = Call(20, 5);
 pub const DELETE_RECORDS: Call = Call(21, 2);
 /// `InitProducerId`.
 pub const INIT_PRODUCER_ID: Call = Call(22, 4);
+/// Produce of a client that adds partitions to its transactions itself.
+pub const PRODUCE_VERIFIED: Call = Call(0, 11);
+/// `AddPartitionsToTxn`.
+pub const ADD_PARTITIONS_TO_TXN: Call = Call(24, 3);
+/// `AddOffsetsToTxn`.
+pub const ADD_OFFSETS_TO_TXN: Call = Call(25, 3);
+/// `EndTxn` of a client that keeps its epoch.
+pub const END_TXN: Call = Call(26, 4);
+/// `EndTxn` of a client whose epoch rises with every transaction.
+pub const END_TXN_RISING: Call = Call(26, 5);
+/// `TxnOffsetCommit` of a client that adds groups to its transactions itself.
+pub const TXN_OFFSET_COMMIT: Call = Call(28, 3);
+/// `TxnOffsetCommit` that adds the group to the transaction.
+pub const TXN_OFFSET_COMMIT_IMPLICIT: Call = Call(28, 5);
 
 /// `ConsumerGroupHeartbeat`.
 pub const CONSUMER_HEARTBEAT: Call = Call(68, 1);

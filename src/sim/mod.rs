@@ -1,9 +1,10 @@
 //! A broker on a simulated machine: a seed decides every order, delay and fault, so that a failing run can be run
 //! again.
 //!
-//! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is
-//! as forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
-//! process, `client` speaks the protocol, `groups` are its members, `workload` is one run, `history` judges it.
+//! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is as
+//! forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
+//! process, `client` speaks the protocol, `groups` are its members, `txns` its transactional producers, `workload` is
+//! one run, `history` and `ledger` judge it.
 #![cfg(any(test, debug_assertions))]
 
 mod admin;
@@ -13,10 +14,12 @@ pub mod disk;
 pub mod exec;
 pub mod groups;
 pub mod history;
+pub mod ledger;
 mod mixed;
 pub mod net;
 mod producer;
 #[cfg(test)]
 mod tests;
+mod txns;
 pub mod workload;
 pub mod world;

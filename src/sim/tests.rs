@@ -42,14 +42,16 @@ fn more_seeds() {
 
 #[test]
 fn acknowledged_records_survive_every_seed() {
-    let (mut acknowledged, mut commits, mut mixed_commits) = (0, 0, 0);
+    let (mut acknowledged, mut commits, mut mixed_commits, mut transactions) = (0, 0, 0, 0);
     for seed in seeds_that_failed().chain(0..SEEDS) {
         println!("seed {seed}");
         let outcome = run(seed);
         acknowledged += outcome.acknowledged;
         commits += outcome.commits;
         mixed_commits += outcome.mixed_commits;
+        transactions += outcome.transactions;
     }
+    assert!(transactions > 2 * 500, "transactions are committed: {transactions}");
     assert!(commits > 4 * 500, "groups do something: {commits} commits");
     assert!(mixed_commits > 4 * 500, "groups of both protocols do something: {mixed_commits} commits");
     assert!(acknowledged > 50 * 500, "the runs do something: {acknowledged} records");
@@ -68,6 +70,15 @@ fn caught(mutant: Mutant) -> Option<u64> {
     let found = (0..MUTANT_SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
     plant(None);
     found
+}
+
+/// Plants one fault: `RINGLOG_MUTANT=LoseCarry cargo test --lib sim::tests::one_mutant -- --nocapture`.
+#[test]
+fn one_mutant() {
+    #[expect(clippy::disallowed_methods, reason = "a person names the fault")]
+    let Ok(name) = std::env::var("RINGLOG_MUTANT") else { return };
+    let mutant = Mutant::ALL.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
+    println!("{mutant:?}: seed {:?}", caught(*mutant));
 }
 
 #[test]

@@ -6,8 +6,10 @@ use super::client::{Client, FETCH, LIST_OFFSETS};
 use super::exec::{Exec, Group};
 use super::groups::{self, GroupHistory};
 use super::history::History;
+use super::ledger::{self, Ledger};
 use super::mixed;
 use super::producer::Producer;
+use super::txns;
 use crate::base::Offset;
 use crate::conf::{BrokerConf, Layers, Source};
 use crate::wire::batch::{records, walk};
@@ -43,6 +45,8 @@ pub struct Run {
     pub group: RefCell<GroupHistory>,
     /// What members of the group of both protocols were told.
     pub mixed: RefCell<GroupHistory>,
+    /// What transactional producers did.
+    pub ledger: RefCell<Ledger>,
     /// Producers send no new records any more.
     pub ending: Cell<bool>,
     /// Clients that still have something to do.
@@ -62,6 +66,8 @@ pub struct Outcome {
     pub commits: usize,
     /// Commits of members of the group of both protocols that were acknowledged.
     pub mixed_commits: usize,
+    /// Transactions whose commit was acknowledged.
+    pub transactions: usize,
 }
 
 /// The name of the topic with this index.
@@ -90,6 +96,8 @@ pub fn run(seed: u64) -> Outcome {
     set("group.initial.rebalance.delay.ms", exec.below(30));
     set("offsets.topic.num.partitions", 1 + exec.below(4));
     set("offsets.topic.segment.bytes", 1 << 20);
+    set("transaction.state.log.num.partitions", 1 + exec.below(3));
+    set("transaction.state.log.segment.bytes", 1 << 20);
     let conf = BrokerConf::check(layers, 4 << 30).expect("the settings are valid");
     let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
     let node = Node::new(&exec, conf, shards);
@@ -99,6 +107,7 @@ pub fn run(seed: u64) -> Outcome {
         histories: RefCell::default(),
         group: RefCell::default(),
         mixed: RefCell::default(),
+        ledger: RefCell::default(),
         ending: Cell::new(false),
         busy: Cell::new(0),
     });
@@ -106,9 +115,15 @@ pub fn run(seed: u64) -> Outcome {
     exec.run(run.clone().live(), STEPS_MAX);
     exec.end();
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
-    let (group, mixed) = (run.group.borrow(), run.mixed.borrow());
-    let (commits, mixed_commits) = (group.commits, mixed.commits);
-    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, commits, mixed_commits }
+    let (group, mixed, ledger) = (run.group.borrow(), run.mixed.borrow(), run.ledger.borrow());
+    Outcome {
+        trace: exec.trace(),
+        steps: exec.steps(),
+        acknowledged,
+        commits: group.commits,
+        mixed_commits: mixed.commits,
+        transactions: ledger.commits,
+    }
 }
 
 /// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
@@ -153,6 +168,10 @@ impl Run {
                 self.spawn(self.clone().consume(*place));
             }
         }
+        let producers = if exec.chance(40) { 1 + exec.below(3) } else { 0 };
+        if producers > 0 {
+            self.begin_transactions(producers).await;
+        }
         if exec.chance(30) {
             self.spawn(admin::delete_records(self.clone(), places.clone()));
         }
@@ -182,6 +201,21 @@ impl Run {
         if is_mixed {
             mixed::judge(&self, self.partitions_of(0)).await;
         }
+        if producers > 0 {
+            ledger::judge(&self, producers).await;
+        }
+    }
+
+    async fn begin_transactions(self: &Rc<Self>, producers: u64) {
+        let partitions = admin::create_topic(self, ledger::TOPIC).await;
+        self.ledger.borrow_mut().begin(partitions);
+        for number in 0..producers {
+            self.spawn(txns::live(self.clone(), number));
+        }
+        for place in 0..partitions {
+            self.spawn(ledger::read(self.clone(), place));
+        }
+        self.spawn(ledger::watch_offsets(self.clone()));
     }
 
     fn partitions_of(&self, topic: u32) -> i32 {

@@ -1,14 +1,17 @@
-//! FindCoordinator (key 10), versions 0 to 6: which broker has the coordinator of a group.
+//! FindCoordinator (key 10), versions 0 to 6: which broker has the coordinator of a group or of a
+//! transactional id.
 //!
-//! Deviations: the first request creates `__consumer_offsets` and is answered when the topic is there, where Apache
-//! Kafka answers error 15 and lets the client ask again. A transactional id is refused with error 53, fatal to the
-//! client, until this broker has a transaction coordinator. Key types 2 (share groups) and unknown ones: error 42.
+//! Deviations: the first request creates `__consumer_offsets` or `__transaction_state` and is answered when the topic
+//! is there, where Apache Kafka answers error 15 and lets the client ask again. Key types 2 (share groups) and unknown
+//! ones: error 42.
 
-use super::{Api, Context, Plan, home};
+use super::{Api, Context, Plan, home_of};
 use crate::api::admin::k19_create_topics::command;
-use crate::base::ErrorCode;
+use crate::api::txn;
+use crate::base::{ErrorCode, TopicPartition};
 use crate::cluster::{Command, NewTopic};
 use crate::group::OFFSETS_TOPIC;
+use crate::txn::TRANSACTIONS_TOPIC;
 use crate::wire::generated::find_coordinator_response::Coordinator;
 use crate::wire::generated::{FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
@@ -27,16 +30,17 @@ const LIST_FROM: i16 = 4;
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = FindCoordinatorRequest::decode(&mut body, context.header.version)?;
-    let absent = context.cluster.topic(OFFSETS_TOPIC).is_none();
-    if absent && request.key_type == GROUP {
-        let create = vec![create(context)];
-        return Ok(Plan::Cluster(create, Box::new(move |context, _| answer(context, request))));
-    }
-    Ok(answer(context, request))
+    let absent = |topic: &str| context.cluster.topic(topic).is_none();
+    let create = match request.key_type {
+        GROUP if absent(OFFSETS_TOPIC) => create_topic(context),
+        TRANSACTION if absent(TRANSACTIONS_TOPIC) => txn::create_topic(context),
+        _ => return Ok(answer(context, request)),
+    };
+    Ok(Plan::Cluster(vec![create], Box::new(move |context, _| answer(context, request))))
 }
 
 /// Creates the topic that keeps groups and offsets, with Apache Kafka's settings.
-fn create(context: &Context<'_>) -> Command {
+pub(in crate::api) fn create_topic(context: &Context<'_>) -> Command {
     let conf = &context.conf.groups;
     let configs = BTreeMap::from([
         ("cleanup.policy".to_owned(), "compact".to_owned()),
@@ -76,8 +80,8 @@ fn answer(context: &Context<'_>, request: FindCoordinatorRequest) -> Plan {
 
 fn find(context: &Context<'_>, kind: i8, key: Str) -> Coordinator {
     let found = match kind {
-        GROUP => leader(context, &key).ok_or(ErrorCode::CoordinatorNotAvailable),
-        TRANSACTION => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+        GROUP => leader(context, home_of(context, &key)).ok_or(ErrorCode::CoordinatorNotAvailable),
+        TRANSACTION => leader(context, txn::home(context, &key)).ok_or(ErrorCode::CoordinatorNotAvailable),
         _ => Err(ErrorCode::InvalidRequest),
     };
     match found {
@@ -102,16 +106,15 @@ fn message(error: ErrorCode) -> Str {
             "This most likely occurs because of a request being malformed by the client library or the message was \
              sent to an incompatible broker. See the broker logs for more details."
         }
-        ErrorCode::TransactionalIdAuthorizationFailed => "This broker has no transactions yet.",
         _ => "The coordinator is not available.",
     })
 }
 
-/// The broker that leads the group's partition.
-fn leader(context: &Context<'_>, group: &str) -> Option<(i32, Str, i32)> {
-    let topic = context.cluster.topic(OFFSETS_TOPIC)?;
-    let index = usize::try_from(home(topic, group).partition.0).ok()?;
-    let leader = topic.partitions.get(index)?.leader;
+/// The broker that leads a coordinator's partition.
+fn leader(context: &Context<'_>, home: Result<TopicPartition, ErrorCode>) -> Option<(i32, Str, i32)> {
+    let home = home.ok()?;
+    let topic = context.cluster.topic_by_id(home.topic)?;
+    let leader = topic.partitions.get(usize::try_from(home.partition.0).ok()?)?.leader;
     let (id, broker) = context.cluster.brokers().find(|(id, _)| *id == leader)?;
     Some((id.0, broker.host.clone(), i32::from(broker.port)))
 }

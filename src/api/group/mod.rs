@@ -19,6 +19,8 @@ pub(super) mod k69_consumer_group_describe;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::api) use k10_find_coordinator::create_topic;
+
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, PartitionIndex, TopicPartition};
 use crate::cluster::Topic;
@@ -31,13 +33,18 @@ fn home(topic: &Topic, group: &str) -> TopicPartition {
     TopicPartition { topic: topic.id, partition: PartitionIndex(partition_of(group, count)) }
 }
 
-/// The call that takes a question to a group's coordinator.
+/// The partition of `__consumer_offsets` that has this group.
 ///
 /// # Errors
 /// 16: nothing keeps groups yet, so there is nothing to know of this one.
-fn call(context: &Context<'_>, group: &str, op: GroupOp) -> Result<GroupCall, ErrorCode> {
+pub(in crate::api) fn home_of(context: &Context<'_>, group: &str) -> Result<TopicPartition, ErrorCode> {
     let topic = context.cluster.topic(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
-    Ok(GroupCall { partition: home(topic, group), op })
+    Ok(home(topic, group))
+}
+
+/// The call that takes a question to a group's coordinator.
+fn call(context: &Context<'_>, group: &str, op: GroupOp) -> Result<GroupCall, ErrorCode> {
+    Ok(GroupCall { partition: home_of(context, group)?, op })
 }
 
 /// Asks one coordinator; `finish` makes an answer of its reply.

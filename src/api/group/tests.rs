@@ -49,9 +49,11 @@ fn the_first_who_looks_for_a_coordinator_finds_one() {
         assert_eq!(topic.configs.get("cleanup.policy").map(String::as_str), Some("compact"));
     }
     let mut fixture = Fixture::new();
-    assert_eq!(find(&mut fixture, 3, "x", 1).error_code, 53, "there are no transactions yet");
     assert_eq!(find(&mut fixture, 6, "x", 2).coordinators[0].error_code, 42);
+    assert_eq!(find(&mut fixture, 3, "x", 1).error_code, 0);
     assert!(fixture.cluster.topic(OFFSETS_TOPIC).is_none(), "only groups need it");
+    let topic = fixture.cluster.topic(crate::txn::TRANSACTIONS_TOPIC).expect("transactions need another");
+    assert_eq!(topic.partitions.len(), 50);
 }
 
 #[test]

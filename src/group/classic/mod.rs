@@ -221,6 +221,28 @@ impl ClassicGroup {
         }
     }
 
+    /// Whether this member may commit offsets in a transaction now. Old clients don't say who they are (KIP-447), and a
+    /// rebalance that is under way is of no matter.
+    pub(super) fn check_commit_in_transaction(
+        &mut self,
+        member: &str,
+        instance: Option<&str>,
+        generation: i32,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ErrorCode> {
+        if generation >= 0 || !member.is_empty() || instance.is_some() {
+            if generation < 0 && self.state == State::Empty {
+                return Ok(());
+            }
+            self.check_member(member, instance)?;
+            if generation != self.generation {
+                return Err(ErrorCode::IllegalGeneration);
+            }
+            self.renew_session(member, turn);
+        }
+        Ok(())
+    }
+
     /// Whether this member may commit offsets now; a commit is a sign of life.
     pub(super) fn check_commit(
         &mut self,

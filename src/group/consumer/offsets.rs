@@ -36,6 +36,15 @@ impl Member {
     fn stale(&self) -> ErrorCode {
         if self.classic.is_some() { ErrorCode::IllegalGeneration } else { ErrorCode::StaleMemberEpoch }
     }
+
+    /// What it may commit with this epoch.
+    fn commits(&self, epoch: i32) -> Result<Commits<'_>, ErrorCode> {
+        match epoch {
+            epoch if epoch == self.epoch => Ok(Commits::All),
+            epoch if epoch > self.epoch => Err(self.stale()),
+            epoch => Ok(Commits::Held(self, epoch)),
+        }
+    }
 }
 
 impl ConsumerGroup {
@@ -54,11 +63,21 @@ impl ConsumerGroup {
         if member.classic.is_none() && version < CONSUMERS_COMMIT_FROM {
             return Err(ErrorCode::UnsupportedVersion);
         }
-        match epoch {
-            epoch if epoch == member.epoch => Ok(Commits::All),
-            epoch if epoch > member.epoch => Err(member.stale()),
-            epoch => Ok(Commits::Held(member, epoch)),
+        member.commits(epoch)
+    }
+
+    /// Checks who commits offsets in a transaction. Old clients don't say who they are (KIP-447).
+    pub(in crate::group) fn check_commit_in_transaction(
+        &self,
+        member: &str,
+        instance: Option<&str>,
+        epoch: i32,
+    ) -> Result<Commits<'_>, ErrorCode> {
+        let is_nobody = epoch == -1 && member.is_empty() && instance.is_none();
+        if is_nobody || epoch < 0 && self.members.is_empty() {
+            return Ok(Commits::All);
         }
+        self.members.get(member).ok_or(ErrorCode::UnknownMemberId)?.commits(epoch)
     }
 
     /// Checks who asks for offsets.

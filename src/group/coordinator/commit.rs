@@ -2,12 +2,14 @@
 
 use super::Coordinator;
 use crate::base::limits::OFFSETS_PER_COORDINATOR_MAX;
-use crate::base::{ErrorCode, TopicId};
+use crate::base::{ErrorCode, Offset, TopicId};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::ClassicGroup;
+use crate::group::lag::Pace;
 use crate::group::offsets::Committed;
 use crate::group::record;
 use crate::group::settings::Now;
+use crate::wire::Str;
 use crate::wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::wire::generated::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -51,7 +53,7 @@ impl Coordinator {
             Some(group) => match group.check_commit(&request.member_id, epoch, version) {
                 Ok(commits) => {
                     let each = request.topics.iter().flat_map(|topic| {
-                        let id = self.topic_id(topic);
+                        let id = self.topic_id(&topic.name, topic.topic_id);
                         topic
                             .partitions
                             .iter()
@@ -67,9 +69,9 @@ impl Coordinator {
     }
 
     /// A topic's id, which older requests don't say.
-    fn topic_id(&self, topic: &OffsetCommitRequestTopic) -> TopicId {
-        let known = self.topics.get(&topic.name).map(|(id, _)| *id).unwrap_or_default();
-        if topic.topic_id == TopicId::ZERO { known } else { topic.topic_id }
+    pub(super) fn topic_id(&self, name: &Str, told: TopicId) -> TopicId {
+        let known = || self.topics.get(name).map(|(id, _)| *id).unwrap_or_default();
+        if told == TopicId::ZERO { known() } else { told }
     }
 
     fn check_classic(
@@ -105,30 +107,39 @@ impl Coordinator {
         now: Now,
     ) -> Result<(), ErrorCode> {
         let metadata = partition.committed_metadata.as_ref();
+        self.check_metadata(metadata)?;
+        if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let kept = request.retention_time_ms;
+        let (group, index) = (&request.group_id, partition.partition_index);
+        let committed = Committed {
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: metadata.map(Str::detached).unwrap_or_default(),
+            commit_ms: now.wall_ms,
+            expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
+            topic_id: self.topic_id(&topic.name, topic.topic_id),
+            pace: self.pace((group, &topic.name, index), partition.committed_offset, now),
+            number: 0,
+        };
+        self.output.records.push(record::offset(group, &topic.name, index, &(&committed).into()));
+        self.offsets.put(group, &topic.name, index, committed);
+        Ok(())
+    }
+
+    /// How fast a group commits with this offset.
+    pub(super) fn pace(&self, (group, topic, index): (&Str, &Str, i32), offset: Offset, now: Now) -> Pace {
+        let before = self.offsets.get(group, topic, index).map(|before| before.pace);
+        before.unwrap_or_default().with(now.mono_ms, offset)
+    }
+
+    pub(super) fn check_metadata(&self, metadata: Option<&Str>) -> Result<(), ErrorCode> {
         // Kafka counts Java characters.
         let length = metadata.map_or(0, |text| text.encode_utf16().count());
         if length > self.settings.offset_metadata_max {
             return Err(ErrorCode::OffsetMetadataTooLarge);
         }
-        if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        let kept = request.retention_time_ms;
-        let before = self.offsets.get(&request.group_id, &topic.name, partition.partition_index);
-        let pace = before.map(|before| before.pace).unwrap_or_default();
-        let committed = Committed {
-            offset: partition.committed_offset,
-            leader_epoch: partition.committed_leader_epoch,
-            metadata: metadata.map(crate::wire::Str::detached).unwrap_or_default(),
-            commit_ms: now.wall_ms,
-            expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
-            topic_id: self.topic_id(topic),
-            pace: pace.with(now.mono_ms, partition.committed_offset),
-        };
-        let index = partition.partition_index;
-        let record = record::offset(&request.group_id, &topic.name, index, &(&committed).into());
-        self.output.records.push(record);
-        self.offsets.put(&request.group_id, &topic.name, index, committed);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod retention;
 #[cfg(test)]
 mod tests;
 mod told;
+mod transactional;
 
 use super::call::{Asker, GroupOp, GroupReply};
 use super::chronicle::{Cause, Chronicle, Chronicles, Stand};
@@ -279,7 +280,10 @@ impl Coordinator {
             GroupOp::Heartbeat(request) => self.heartbeat(asker, &request, now),
             GroupOp::Leave(request) => self.leave(asker, &request, now),
             GroupOp::Commit { request, version } => self.commit(asker, &request, version, now),
-            GroupOp::Fetch { request } => self.fetch(asker, request),
+            GroupOp::CommitInTransaction { request, guard: _ } => {
+                self.commit_in_transaction(asker, &request, now)
+            }
+            GroupOp::Fetch { request, stable } => self.fetch(asker, request, stable),
             GroupOp::Describe { group, version } => self.describe(asker, &group, version),
             GroupOp::List { states, types } => self.list(asker, &states, &types),
             GroupOp::Delete { group } => self.delete(asker, &group),

@@ -53,7 +53,7 @@ impl Coordinator {
                     Some(at_ms) => now.wall_ms >= at_ms,
                     None => now.wall_ms.saturating_sub(base.unwrap_or(committed.commit_ms)) >= retention,
                 };
-                if due {
+                if due && !self.offsets.pending.has(id, topic, *index) {
                     expired.push((topic.clone(), *index));
                 }
             }

@@ -19,6 +19,7 @@ mod consumer;
 mod migration;
 mod offsets;
 mod random;
+mod transactional;
 
 const GROUP: &str = "g";
 const SESSION_MS: i32 = 10_000;

@@ -1,6 +1,10 @@
+//! The leader as its events drive it.
+
 use super::*;
 use crate::replica::Durability;
 use crate::wire::batch::{BatchBuilder, ClientRules, Codec, Demands, Valid, validate_client_batch};
+
+mod transactions;
 
 const NOW: i64 = 1_000_000;
 
@@ -27,8 +31,9 @@ fn produce(leader: &mut Leader, batch: &BatchBuilder) -> (Produced, Option<Appen
     let Valid { meta, contents } =
         validate_client_batch(&bytes, &ClientRules { zstd_allowed: true }).unwrap();
     let waiter = Waiter { shard: ShardId(0), set: 1, index: 0 };
-    let (acks, deadline_ms) = (-1, NOW + 1000);
-    let event = Event::Produce { waiter, acks, meta, bytes: bytes.len(), contents, now_ms: NOW, deadline_ms };
+    let (acks, deadline_ms, source) = (-1, NOW + 1000, Source::Client);
+    let bytes = bytes.len();
+    let event = Event::Produce { waiter, source, acks, meta, bytes, contents, now_ms: NOW, deadline_ms };
     let mut out = Effects::default();
     leader.step(event, &mut out);
     (out.replies.pop().expect("accepted is enough here").1, out.append)

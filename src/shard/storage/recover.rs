@@ -15,6 +15,7 @@ use crate::log::scan::{Scan, Stop};
 use crate::log::segment::{SegmentHeader, base_of, block_ceil, block_floor};
 use crate::replica;
 use crate::seam::{File, Files, IoError, WriteBuf};
+use crate::wire::batch::{BatchMeta, EndMarker};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -249,12 +250,9 @@ impl<F: Files> Recovery<'_, F> {
                         segment.index.borrow_mut().push(&meta, segment.end);
                         segment.end += meta.bytes as u64;
                         segment.next = meta.last_offset() + 1;
-                        used += meta.bytes;
                         self.state.epochs.assign(meta.leader_epoch, meta.base_offset);
-                        if meta.base_offset >= self.checkpoint.durable && !planted(Mutant::ForgetProducers) {
-                            let producers = &mut self.state.producers;
-                            producers.apply(&meta, meta.base_offset, self.now_ms);
-                        }
+                        self.note_producer(&meta, &buffer[used..used + meta.bytes]);
+                        used += meta.bytes;
                     }
                     Err(stop) => break stop,
                 }
@@ -266,6 +264,18 @@ impl<F: Files> Recovery<'_, F> {
             let piece = file.read(read_to, READ_BYTES_MAX).await?;
             read_to = if piece.is_empty() { size } else { read_to + piece.len() as u64 };
             buffer.extend_from_slice(&piece);
+        }
+    }
+
+    /// Notes what a batch that no checkpoint told of says of its producer.
+    fn note_producer(&mut self, meta: &BatchMeta, batch: &[u8]) {
+        if meta.base_offset < self.checkpoint.durable || planted(Mutant::ForgetProducers) {
+            return;
+        }
+        let producers = &mut self.state.producers;
+        match EndMarker::read(batch) {
+            Some(marker) => producers.apply_marker(meta, marker, meta.base_offset, self.now_ms),
+            None => producers.apply(meta, meta.base_offset, self.now_ms),
         }
     }
 
@@ -299,6 +309,7 @@ impl<F: Files> Recovery<'_, F> {
         self.state.log_end = log_end;
         self.state.log_start = self.state.log_start.min(log_end);
         self.state.epochs.truncate_start(self.state.log_start);
+        self.state.producers.truncate_start(self.state.log_start);
         let log = PartitionLog {
             files: self.files.clone(),
             dir: self.dir.to_owned(),

@@ -1,6 +1,7 @@
 //! Record batches, version 2 (KIP-98), as they go on the wire and lie in segments.
 
 mod header;
+mod marker;
 mod records;
 mod search;
 mod shift;
@@ -13,6 +14,7 @@ mod walk;
 mod tests;
 
 pub use header::{BatchMeta, Codec, Stamp, patch_offsets, rewrite_stamp};
+pub use marker::EndMarker;
 pub use records::{BatchBuilder, Record, RecordError, RecordView, records, visit_records};
 pub use search::{Searched, TimestampSearch};
 pub use template::{BatchStamp, BatchTemplate, CompressedRecords, RecordShape, restamp, seal_compressed};

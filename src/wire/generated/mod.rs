@@ -208,6 +208,8 @@ pub mod streams_group_topology_description_update_request;
 pub mod streams_group_topology_description_update_response;
 pub mod sync_group_request;
 pub mod sync_group_response;
+pub mod transaction_log_key;
+pub mod transaction_log_value;
 pub mod txn_offset_commit_request;
 pub mod txn_offset_commit_response;
 pub mod unregister_broker_request;
@@ -424,6 +426,8 @@ pub use streams_group_topology_description_update_request::StreamsGroupTopologyD
 pub use streams_group_topology_description_update_response::StreamsGroupTopologyDescriptionUpdateResponse;
 pub use sync_group_request::SyncGroupRequest;
 pub use sync_group_response::SyncGroupResponse;
+pub use transaction_log_key::TransactionLogKey;
+pub use transaction_log_value::TransactionLogValue;
 pub use txn_offset_commit_request::TxnOffsetCommitRequest;
 pub use txn_offset_commit_response::TxnOffsetCommitResponse;
 pub use unregister_broker_request::UnregisterBrokerRequest;
@@ -1516,6 +1520,8 @@ pub fn with_other<R: Run>(name: &str, run: R) -> Option<R::Out> {
         "ResponseHeader" => run.run::<response_header::ResponseHeader>(),
         "SnapshotFooterRecord" => run.run::<snapshot_footer_record::SnapshotFooterRecord>(),
         "SnapshotHeaderRecord" => run.run::<snapshot_header_record::SnapshotHeaderRecord>(),
+        "TransactionLogKey" => run.run::<transaction_log_key::TransactionLogKey>(),
+        "TransactionLogValue" => run.run::<transaction_log_value::TransactionLogValue>(),
         "VotersRecord" => run.run::<voters_record::VotersRecord>(),
         _ => return None,
     })

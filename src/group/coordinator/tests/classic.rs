@@ -41,7 +41,7 @@ fn what_no_flush_has_covered_is_told_to_nobody() {
     let sync = bench.sync(&a, generation, &[(&a, b"A")]);
     let commit = bench.ask(GroupOp::Commit { request: commit(&a, generation, 5), version: 8 });
     let request = OffsetFetchRequestGroup { group_id: GROUP.into(), topics: None, ..Default::default() };
-    let fetch = bench.ask(GroupOp::Fetch { request });
+    let fetch = bench.ask(GroupOp::Fetch { request, stable: false });
     assert!(bench.replies.is_empty(), "{:?}", bench.replies);
     bench.flush();
     assert_eq!(bench.synced(sync).error_code, 0);

@@ -21,7 +21,7 @@ impl Bench {
         }];
         let request =
             OffsetFetchRequestGroup { group_id: group.into(), topics: Some(topics), ..Default::default() };
-        let question = self.ask(GroupOp::Fetch { request });
+        let question = self.ask(GroupOp::Fetch { request, stable: false });
         match self.reply(question) {
             Some(GroupReply::Fetch(response)) => response.topics[0].partitions[0].committed_offset,
             other => panic!("no answer to a fetch: {other:?}"),

@@ -1,0 +1,164 @@
+//! TxnOffsetCommit, and the ends of transactions: their offsets count from the marker on (rows 68, 74 and 75).
+
+use super::Coordinator;
+use crate::base::limits::OFFSETS_PER_COORDINATOR_MAX;
+use crate::base::mutant::{Mutant, planted};
+use crate::base::{ErrorCode, Offset, ProducerId};
+use crate::group::call::{Asker, GroupReply};
+use crate::group::classic::ClassicGroup;
+use crate::group::consumer::ConsumerGroup;
+use crate::group::offsets::Committed;
+use crate::group::record::{self, Replayed, replayed};
+use crate::group::settings::Now;
+use crate::wire::generated::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use crate::wire::generated::txn_offset_commit_response::{
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use crate::wire::generated::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
+use crate::wire::{DecodeError, Str};
+use bytes::Bytes;
+
+impl Coordinator {
+    /// Takes offsets of a transaction. The records that this step returns belong into a batch of the producer's
+    /// transaction.
+    pub(super) fn commit_in_transaction(&mut self, asker: Asker, request: &TxnOffsetCommitRequest, now: Now) {
+        let checked = self.check_commit_in_transaction(request, now);
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in &request.topics {
+            let partition = |partition: &TxnOffsetCommitRequestPartition| {
+                let outcome =
+                    checked.and_then(|()| self.commit_one_in_transaction(request, topic, partition, now));
+                let (partition_index, error) = (partition.partition_index, outcome.err().unwrap_or_default());
+                TxnOffsetCommitResponsePartition { partition_index, error_code: error.code() }
+            };
+            let partitions = topic.partitions.iter().map(partition).collect();
+            let (name, topic_id) = (topic.name.clone(), topic.topic_id);
+            topics.push(TxnOffsetCommitResponseTopic { name, topic_id, partitions });
+        }
+        let response = TxnOffsetCommitResponse { topics, ..Default::default() };
+        self.answer(asker, GroupReply::CommitInTransaction(response));
+    }
+
+    fn check_commit_in_transaction(
+        &mut self,
+        request: &TxnOffsetCommitRequest,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
+        if let Some(group) = self.consumers.get(id) {
+            return self.check_consumer(group, request).map_err(|error| match error {
+                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+                error => error,
+            });
+        }
+        if !self.groups.contains_key(id) {
+            if generation >= 0 {
+                return Err(ErrorCode::IllegalGeneration);
+            }
+            if !self.has_room(true) {
+                return Err(ErrorCode::CoordinatorNotAvailable);
+            }
+            self.put(ClassicGroup::new(id.detached(), now.wall_ms));
+        }
+        let instance = request.group_instance_id.as_deref();
+        let check = self.with_group(id, now, |group, turn| {
+            group.check_commit_in_transaction(&request.member_id, instance, generation, turn)
+        });
+        check.unwrap_or(Err(ErrorCode::IllegalGeneration))
+    }
+
+    /// Whether a member may commit all that it asks for: a transaction is nothing to be committed in part.
+    fn check_consumer(
+        &self,
+        group: &ConsumerGroup,
+        request: &TxnOffsetCommitRequest,
+    ) -> Result<(), ErrorCode> {
+        let instance = request.group_instance_id.as_deref();
+        let epoch = request.generation_id_or_member_epoch;
+        let commits = group.check_commit_in_transaction(&request.member_id, instance, epoch)?;
+        for topic in &request.topics {
+            let id = self.topic_id(&topic.name, topic.topic_id);
+            for partition in &topic.partitions {
+                commits.check(id, partition.partition_index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_one_in_transaction(
+        &mut self,
+        request: &TxnOffsetCommitRequest,
+        topic: &TxnOffsetCommitRequestTopic,
+        partition: &TxnOffsetCommitRequestPartition,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let metadata = partition.committed_metadata.as_ref();
+        self.check_metadata(metadata)?;
+        if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let (group, index) = (&request.group_id, partition.partition_index);
+        let committed = Committed {
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: metadata.map(Str::detached).unwrap_or_default(),
+            commit_ms: now.wall_ms,
+            expire_ms: None,
+            topic_id: self.topic_id(&topic.name, topic.topic_id),
+            pace: self.pace((group, &topic.name, index), partition.committed_offset, now),
+            number: 0,
+        };
+        self.output.records.push(record::offset(group, &topic.name, index, &(&committed).into()));
+        self.take_pending(ProducerId(request.producer_id), (group, &topic.name, index), committed);
+        Ok(())
+    }
+
+    fn take_pending(&mut self, producer: ProducerId, key: (&Str, &Str, i32), committed: Committed) {
+        if planted(Mutant::OffsetsFirst) {
+            return self.offsets.put(key.0, key.1, key.2, committed);
+        }
+        self.offsets.put_pending(producer, key, committed);
+    }
+
+    /// A marker of a producer's transaction is in the log and ends before `end`.
+    pub fn transaction_ended(&mut self, producer: ProducerId, committed: bool, end: Offset, wall_ms: i64) {
+        assert!(end >= self.appended, "a log only grows");
+        // What is asked from now on rests on the marker: it is answered once that is durable.
+        self.appended = end;
+        self.end_transaction(producer, committed, wall_ms);
+    }
+
+    fn end_transaction(&mut self, producer: ProducerId, committed: bool, wall_ms: i64) {
+        for group in self.offsets.end_transaction(producer, committed) {
+            if !self.groups.contains_key(&group) && !self.consumers.contains_key(&group) {
+                self.put(ClassicGroup::new(group, wall_ms));
+            }
+        }
+    }
+
+    /// Takes one record of a transaction's batch, in order.
+    ///
+    /// # Errors
+    /// The record isn't what its key says.
+    pub fn replay_in_transaction(
+        &mut self,
+        producer: ProducerId,
+        key: Bytes,
+        value: Option<Bytes>,
+    ) -> Result<(), DecodeError> {
+        if let Replayed::Offset { group, topic, partition, value: Some(value) } = replayed(key, value)? {
+            if !self.groups.contains_key(&group) && !self.consumers.contains_key(&group) {
+                self.put(ClassicGroup::new(group.detached(), value.commit_timestamp));
+            }
+            self.take_pending(producer, (&group, &topic, partition), (&value).into());
+        }
+        Ok(())
+    }
+
+    /// Takes the marker of a transaction, in order.
+    pub fn replay_marker(&mut self, producer: ProducerId, committed: bool, wall_ms: i64) {
+        self.end_transaction(producer, committed, wall_ms);
+    }
+}

@@ -1,0 +1,160 @@
+//! What coordinators of groups and of transactions have in common: a partition's log that is read back into a machine,
+//! and records of the machine that are appended to it.
+
+use super::partition::PartitionState;
+use super::storage::StorageError;
+use super::{Broker, Shard};
+use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
+use crate::base::mutant::{Mutant, planted};
+use crate::base::{ErrorCode, Now, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::replica::{self, Source, Waiter};
+use crate::seam::World;
+use crate::wire::batch::{BatchBuilder, BatchMeta, ClientRules, Codec, Valid, validate_client_batch};
+use bytes::Bytes;
+
+/// Length, attributes, deltas, lengths of key and value, count of headers, each at its longest.
+const RECORD_OVERHEAD: usize = 32;
+
+/// Attribute bit of a batch of a transaction.
+const TRANSACTIONAL: i16 = 1 << 4;
+
+/// A record to append: its key, and its value or `None` for a tombstone.
+pub(super) type Entry<'a> = (&'a Bytes, Option<&'a Bytes>);
+
+/// As whose records are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pen {
+    /// The coordinator's own.
+    Own,
+    /// A producer's, as part of its transaction.
+    Transaction(ProducerId, ProducerEpoch, Source),
+}
+
+impl<B: Broker> Shard<B> {
+    pub(super) fn now(&self) -> Now {
+        let mono_ms = u64::try_from(self.world().mono().as_millis()).unwrap_or(u64::MAX);
+        Now { mono_ms, wall_ms: self.world().wall_ms() }
+    }
+
+    /// Bytes of one batch in this partition, at most.
+    pub(super) fn batch_bytes_max(&self, key: TopicPartition) -> usize {
+        let owner = self.owner().borrow();
+        let rules = owner.partitions.get(&key).map(|partition| partition.leader.rules());
+        rules.map_or(0, |rules| rules.max_message_bytes.min(rules.segment_bytes)).max(2 * BATCH_HEADER_BYTES)
+    }
+
+    /// Why a partition takes no records now, if it doesn't.
+    pub(super) fn unwritable(&self, key: TopicPartition) -> Option<ErrorCode> {
+        match self.owner().borrow().partitions.get(&key).map(|partition| partition.state) {
+            Some(PartitionState::Online) => None,
+            Some(PartitionState::Short) => Some(ErrorCode::CoordinatorNotAvailable),
+            Some(PartitionState::Offline) | None => Some(ErrorCode::NotCoordinator),
+        }
+    }
+
+    /// Feeds a log to a machine, batch by batch; answers where it ends, or nothing if the partition is gone.
+    pub(super) async fn replay_log(
+        &self,
+        key: TopicPartition,
+        mut feed: impl FnMut(&BatchMeta, &Bytes),
+    ) -> Result<Option<Offset>, StorageError> {
+        let mut from = None;
+        loop {
+            let plan = {
+                let owner = self.owner().borrow();
+                let Some(partition) = owner.partitions.get(&key) else { return Ok(None) };
+                let from = *from.get_or_insert(partition.leader.log_start());
+                let upto = partition.leader.high_watermark();
+                if from >= upto {
+                    return Ok(Some(upto));
+                }
+                partition.log.plan_read(from, upto, READ_BYTES_MAX, true)
+            };
+            let bytes = Bytes::from(plan.run().await?.concat());
+            let mut at = 0;
+            while let Some(meta) = bytes.get(at..).and_then(BatchMeta::read) {
+                let batch = bytes.slice(at..(at + meta.bytes).min(bytes.len()));
+                from = Some(meta.last_offset() + 1);
+                at += meta.bytes;
+                feed(&meta, &batch);
+                if planted(Mutant::ReadGroupsInPart) {
+                    break;
+                }
+            }
+            if at == 0 || planted(Mutant::ReadGroupsInPart) {
+                return Ok(from);
+            }
+            self.world().yield_now().await;
+        }
+    }
+
+    /// Appends records in as few batches as they fit in; answers where the log ends then.
+    pub(super) fn append_records(
+        &self,
+        key: TopicPartition,
+        list: &[Entry<'_>],
+        pen: Pen,
+    ) -> Result<Offset, ErrorCode> {
+        let bound = self.batch_bytes_max(key) - BATCH_HEADER_BYTES;
+        let now_ms = self.world().wall_ms();
+        let mut rest = list;
+        let mut end = 0;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|(key, value)| {
+                bytes += key.len() + value.map_or(0, Bytes::len) + RECORD_OVERHEAD;
+                bytes <= bound
+            });
+            let count = fits.count().max(1);
+            let (these, others) = rest.split_at(count);
+            let mut batch = BatchBuilder::new(Codec::None, now_ms);
+            if let Pen::Transaction(ProducerId(id), ProducerEpoch(epoch), _) = pen {
+                batch = batch.producer(id, epoch, 0).attributes(TRANSACTIONAL);
+            }
+            for (key, value) in these {
+                batch = batch.record(now_ms, Some(key), value.map(|value| &value[..]));
+            }
+            end = self.append_own(key, &batch.build(), pen, now_ms)?;
+            rest = others;
+        }
+        self.flush_due().notify();
+        Ok(end)
+    }
+
+    /// Appends a batch of the broker's own; answers where the log ends then.
+    fn append_own(
+        &self,
+        key: TopicPartition,
+        batch: &Bytes,
+        pen: Pen,
+        now_ms: i64,
+    ) -> Result<Offset, ErrorCode> {
+        let Valid { meta, contents } = validate_client_batch(batch, &ClientRules { zstd_allowed: true })
+            .expect("the broker writes good batches");
+        let mut owner = self.owner().borrow_mut();
+        let partition = owner.partitions.get_mut(&key).ok_or(ErrorCode::NotCoordinator)?;
+        let mut effects = replica::Effects::default();
+        let event = replica::Event::Produce {
+            waiter: Waiter { shard: self.this(), set: 0, index: 0 },
+            source: match pen {
+                Pen::Own => Source::Client,
+                Pen::Transaction(_, _, source) => source,
+            },
+            acks: 0,
+            meta,
+            bytes: batch.len(),
+            contents,
+            now_ms,
+            deadline_ms: i64::MAX,
+        };
+        partition.leader.step(event, &mut effects);
+        let Some(append) = effects.append else {
+            let refusal = effects.replies.first().map(|(_, produced)| produced.error);
+            return Err(refusal.unwrap_or(ErrorCode::UnknownServerError));
+        };
+        let copied = partition.log.append(batch, &meta, append, now_ms);
+        owner.dirty.insert(key);
+        self.metrics().appended(batch.len(), copied);
+        Ok(append.base_offset + i64::from(meta.last_offset_delta) + 1)
+    }
+}
