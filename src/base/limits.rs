@@ -55,6 +55,9 @@ pub const BATCH_HEADER_BYTES: usize = 61;
 /// decompress to gigabytes, and a shard that decompresses serves nobody else.
 pub const DECOMPRESSED_BYTES_MAX: usize = FRAME_BYTES_MAX;
 
+/// Decompressed bytes that one step of a walk over a batch looks at, before others get their turn.
+pub const STEP_BYTES: usize = 64 * 1024;
+
 /// Records that the answer to a refused batch names one by one; the client needs some, not a million.
 pub const RECORD_ERRORS_MAX: usize = 1000;
 

@@ -1,5 +1,6 @@
 //! Vocabulary that every layer shares: ids and epochs, bounds, error codes, seeded randomness. Imports nothing.
 
+pub mod digest;
 pub mod error_code;
 pub mod ids;
 pub mod limits;

@@ -1,6 +1,7 @@
 //! What a partition knows of the producers that write to it (KIP-98): the last five batches of each, to tell a retry
 //! from a new batch and a gap from both. Rules: protocol rows 51 to 58.
 
+use super::compact::LastOf;
 use crate::base::limits::PRODUCER_BATCHES_KEPT;
 use crate::base::{ErrorCode, Offset, ProducerEpoch, ProducerId};
 use crate::wire::batch::BatchMeta;
@@ -122,6 +123,16 @@ impl ProducerStates {
             !producer.batches.is_empty()
         });
         states
+    }
+
+    /// Each producer's last batch, which compaction keeps.
+    #[must_use]
+    pub fn last_batches(&self) -> BTreeMap<ProducerId, LastOf> {
+        let last = |producer: &Producer| LastOf {
+            epoch: producer.epoch,
+            base_offset: producer.batches.back().map(|batch| batch.base_offset),
+        };
+        self.producers.iter().map(|(id, producer)| (*id, last(producer))).collect()
     }
 
     /// Producers known.

@@ -15,6 +15,8 @@ pub(super) struct Partition<F: Files> {
     pub(super) topic: Str,
     /// A flush of it is under way or its log directory failed: see `flush`.
     pub(super) state: PartitionState,
+    /// Compaction met damage in it.
+    pub(super) uncompactable: bool,
 }
 
 /// Whether a partition takes requests.
@@ -32,7 +34,7 @@ pub(super) enum PartitionState {
 impl<F: Files> Partition<F> {
     /// A partition that leads from what its log brought back.
     pub(super) fn new(leader: Leader, log: PartitionLog<F>, topic: Str) -> Self {
-        Partition { leader, log, topic, state: PartitionState::Online }
+        Partition { leader, log, topic, state: PartitionState::Online, uncompactable: false }
     }
 
     /// New settings; they hold from the next batch on.
