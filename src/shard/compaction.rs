@@ -158,6 +158,10 @@ impl<B: Broker> Round<B> {
             (partition.log.sources(), partition.leader.producers().last_batches())
         };
         let mapped = self.map(&sources).await?;
+        if mapped.end <= self.work.from {
+            // There is nothing that may be touched after all; it is looked at again after a while.
+            return Err(Halt::Stopped);
+        }
         if planted(Mutant::CleanBeforeRound) {
             self.note_clean(mapped.end);
         }

@@ -3,7 +3,8 @@
 //!
 //! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is
 //! as forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
-//! process, `client` speaks the protocol, `groups` are its members, `workload` is one run, `history` judges it.
+//! process, `client` speaks the protocol, `groups` are its members, `keyed` has a
+//! compacted topic, `workload` is one run, `history` judges it.
 #![cfg(any(test, debug_assertions))]
 
 mod admin;
@@ -13,6 +14,7 @@ pub mod disk;
 pub mod exec;
 pub mod groups;
 pub mod history;
+pub mod keyed;
 pub mod net;
 mod producer;
 #[cfg(test)]

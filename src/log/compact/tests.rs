@@ -102,9 +102,9 @@ impl History {
         if producer >= 2 && self.open.contains_key(&producer) && self.random.chance(40) {
             return self.end_transaction(producer);
         }
-        let codec = CODECS[usize::try_from(self.random.below(8)).unwrap().min(4)];
-        let mut builder =
-            BatchBuilder::new(if codec == Codec::Zstd { Codec::None } else { codec }, self.now_ms);
+        let pick = usize::try_from(self.random.below(8)).unwrap();
+        let codec = CODECS.get(pick).copied().unwrap_or(Codec::None);
+        let mut builder = BatchBuilder::new(codec, self.now_ms - 30);
         if producer >= 0 {
             builder = builder.producer(producer, 0, self.sequences.get(&producer).copied().unwrap_or(0));
         }

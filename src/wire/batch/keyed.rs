@@ -159,7 +159,7 @@ mod tests {
             });
             let (found, steps) = walked(&batch, key);
             assert_eq!(found, expected.collect::<Vec<_>>(), "{codec:?}");
-            assert!(steps > 10, "much data takes many steps: {steps}");
+            assert!(steps >= 5, "much data takes many steps: {steps}");
         }
     }
 
