@@ -193,7 +193,8 @@ impl History {
                 }
             } else {
                 new.records.retain(|record| {
-                    let newest = record.key.as_deref().is_some_and(|key| latest[key] == record.offset);
+                    let newest =
+                        record.key.as_deref().is_some_and(|key| latest.get(key) == Some(&record.offset));
                     newest && !(record.value.is_none() && expired) && !self.aborted.contains(&old.base)
                 });
                 if new.records.iter().any(|record| record.value.is_none()) {

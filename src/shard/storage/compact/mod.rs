@@ -44,7 +44,9 @@ impl<F: Files> PartitionLog<F> {
     /// All that can be read of the log now, by segment.
     #[must_use]
     pub fn sources(&self) -> Vec<Source<F>> {
-        self.segments.iter().map(|segment| Source::of(segment, &self.files)).collect()
+        // A segment that no flush has written yet has no file.
+        let written = self.segments.iter().take_while(|segment| segment.named);
+        written.map(|segment| Source::of(segment, &self.files)).collect()
     }
 
     /// A new segment that stands for those from `base` on.
