@@ -1,6 +1,8 @@
 //! Compaction by the real binary, on real files: a client produces keys, changes the topic's settings, and reads; groups
 //! commit until their topic is compacted, and are still there after a kill.
 
+#![expect(clippy::disallowed_methods, reason = "a test looks at the files of the broker")]
+
 mod broker;
 
 use broker::client::Client;
@@ -96,8 +98,7 @@ fn a_topic_that_becomes_compacted_keeps_each_keys_last_record() {
     let scratch = Scratch::new("compaction");
     let broker = launch(&scratch).start();
     let mut client = broker.client();
-    let settings =
-        [("segment.bytes", "1048576"), ("segment.ms", "100"), ("min.cleanable.dirty.ratio", "0.0")];
+    let settings = [("segment.bytes", "1048576"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "0.0")];
     client.create_topic("keys", 1, &settings);
     let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
     for round in 0..60 {
@@ -111,7 +112,6 @@ fn a_topic_that_becomes_compacted_keeps_each_keys_last_record() {
     let nameless = BatchBuilder::new(Codec::Zstd, 0).record(-1, None, Some(b"x")).build();
     assert_eq!(client.produce("keys", 0, nameless).expect("an answer").0, ErrorCode::InvalidRecord);
     // Closes the segment of what came before.
-    std::thread::sleep(std::time::Duration::from_millis(150));
     let last = produce(&mut client, "keys", keyed(Codec::None, 60, 1, 0));
     let found = wait_for_one_each(&mut client, "keys");
     let check = |found: &[Record]| {
@@ -146,15 +146,13 @@ fn a_topic_that_becomes_compacted_keeps_each_keys_last_record() {
     check(&read_all(&mut client, "keys").0);
     // A tombstone whose time is over goes once the log is dirty again.
     alter(&mut client, "keys", "delete.retention.ms", "0");
-    for round in 61.. {
+    let mut round = 60;
+    wait_for("the tombstone's end", || {
+        round += 1;
         produce(&mut client, "keys", keyed(Codec::None, round, 1, 0));
         let (found, _) = read_all(&mut client, "keys");
-        if found.iter().all(|record| record.value.is_some()) {
-            break;
-        }
-        assert!(round < 1000, "the tombstone stays");
-        std::thread::sleep(std::time::Duration::from_millis(60));
-    }
+        found.iter().all(|record| record.value.is_some()).then_some(())
+    });
     broker.stop();
 }
 
@@ -174,11 +172,8 @@ fn commit(client: &mut Client, offset: i64) {
         committed_metadata: Some("m".repeat(4000).as_str().into()),
         ..Default::default()
     };
-    let topic = OffsetCommitRequestTopic {
-        name: "data".into(),
-        partitions: (0..20).map(partition).collect(),
-        ..Default::default()
-    };
+    let topic =
+        OffsetCommitRequestTopic { name: "data".into(), partitions: (0..20).map(partition).collect() };
     let request = OffsetCommitRequest {
         group_id: "g".into(),
         generation_id_or_member_epoch: -1,

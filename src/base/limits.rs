@@ -48,6 +48,9 @@ pub const TOPIC_NAME_MAX: usize = 249;
 /// Batches that a producer's state remembers per partition for duplicate detection (Kafka: 5).
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
 
+/// Producers of one partition of which it is remembered that their first batch was turned away.
+pub const TURNED_AWAY_MAX: usize = 10_000;
+
 /// Bytes of the v2 record batch header.
 pub const BATCH_HEADER_BYTES: usize = 61;
 

@@ -125,6 +125,12 @@ impl ProducerStates {
         states
     }
 
+    /// Whether anything of a producer is known.
+    #[must_use]
+    pub fn knows(&self, producer: ProducerId) -> bool {
+        self.producers.contains_key(&producer)
+    }
+
     /// Each producer's last batch, which compaction keeps.
     #[must_use]
     pub fn last_batches(&self) -> BTreeMap<ProducerId, LastOf> {

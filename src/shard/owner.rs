@@ -166,14 +166,17 @@ impl<B: Broker> Shard<B> {
         now_ms: i64,
         outbox: &mut Outbox,
     ) {
-        let error = match owner.partitions.get(&key).map(|partition| partition.state) {
+        let turned_away = |partition: &mut Partition<FilesOf<B>>| match &op {
+            PartitionOp::Produce(op) => partition.turns_away(&op.meta, now_ms),
+            _ => false,
+        };
+        let error = match owner.partitions.get_mut(&key) {
             None => self.absence(key),
-            Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
-            Some(PartitionState::Short) if matches!(op, PartitionOp::Produce(_)) => {
-                ErrorCode::KafkaStorageError
-            }
-            Some(PartitionState::Short) => ErrorCode::None,
-            Some(PartitionState::Online) => ErrorCode::None,
+            Some(partition) if partition.state == PartitionState::Offline => ErrorCode::KafkaStorageError,
+            Some(partition) => match turned_away(partition) {
+                true => ErrorCode::KafkaStorageError,
+                false => ErrorCode::None,
+            },
         };
         if !error.is_ok() {
             return outbox.reply(waiter, failed_reply(&op, error));

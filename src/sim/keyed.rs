@@ -293,7 +293,7 @@ pub(super) async fn judge(run: &Rc<Run>, keyed: &Rc<Keyed>) {
 }
 
 /// Writes before there is any compaction, ends the process at an operation of the disk once a round has begun, and judges.
-pub(super) async fn crash_in_round(run: Rc<Run>, operation: u64, how: End) {
+pub async fn crash_in_round(run: Rc<Run>, operation: u64, how: End) {
     run.node.start().await;
     let (keyed, settings) = settings(&run);
     admin::create_with(&run, TOPIC, 1, &settings).await;

@@ -161,10 +161,12 @@ impl Mapping {
     /// all that comes after them are left alone.
     #[must_use]
     pub fn finish(self) -> Mapped {
+        // Where the part's last batches are gone there is nothing to miss.
+        let reached = if self.full { self.reached } else { self.upto.max(self.reached) };
         let undecided = self.open.values().map(|open| open.first).min();
         Mapped {
             map: self.map,
-            end: undecided.map_or(self.reached, |first| first.min(self.reached)),
+            end: undecided.map_or(reached, |first| first.min(reached)),
             aborted: self.aborted,
         }
     }
