@@ -170,10 +170,12 @@ fn commit(client: &mut Client, offset: i64) {
         committed_offset: offset + i64::from(index),
         committed_leader_epoch: -1,
         committed_metadata: Some("m".repeat(4000).as_str().into()),
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: "data".into(),
+        partitions: (0..20).map(partition).collect(),
         ..Default::default()
     };
-    let topic =
-        OffsetCommitRequestTopic { name: "data".into(), partitions: (0..20).map(partition).collect() };
     let request = OffsetCommitRequest {
         group_id: "g".into(),
         generation_id_or_member_epoch: -1,
