@@ -28,7 +28,7 @@ table! {
     Counter compaction_read_bytes_total = "Bytes that compaction read.";
     Counter compaction_written_bytes_total = "Bytes that compaction wrote.";
     Gauge compaction_last_ms = "When a round of compaction last ended, in ms since 1970; 0 if none has.";
-    Gauge compaction_dirty_millionths = "The largest share of dirty bytes in a compacted log, in millionths, when last looked.";
+    Gauge compaction_dirty_millionths = "Largest share of dirty bytes in a compacted log, in millionths.";
     Gauge compaction_uncompactable = "Logs that aren't compacted any more because damage was met.";
 }
 

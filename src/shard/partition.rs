@@ -60,9 +60,9 @@ impl<F: Files> Partition<F> {
         self.leader.set_rules(rules);
     }
 
-    /// Whether a batch is turned away for want of room. An unknown producer may start with any sequence number; so where
-    /// its first batch was turned away, those that it had sent behind are too, though there be room again: to take
-    /// them would break its sequence.
+    /// Whether a batch is turned away for want of room. An unknown producer may start with any sequence number; so
+    /// where its first batch was turned away, those that it had sent behind are too, though there be room again: to
+    /// take them would break its sequence.
     pub(super) fn turns_away(&mut self, meta: &BatchMeta, now_ms: i64) -> bool {
         let short = self.state == PartitionState::Short;
         if !meta.is_idempotent() || !short && self.turned_away.is_empty() {

@@ -292,7 +292,8 @@ pub(super) async fn judge(run: &Rc<Run>, keyed: &Rc<Keyed>) {
     }
 }
 
-/// Writes before there is any compaction, ends the process at an operation of the disk once a round has begun, and judges.
+/// Writes before there is any compaction, ends the process at an operation of the disk once a round has begun, and
+/// judges.
 pub async fn crash_in_round(run: Rc<Run>, operation: u64, how: End) {
     run.node.start().await;
     let (keyed, settings) = settings(&run);

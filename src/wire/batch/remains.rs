@@ -27,8 +27,8 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// Begins to rewrite a whole batch to the records that `keep` names. With a `horizon`, which it doesn't have yet, its
-    /// tombstones may go from then on.
+    /// Begins to rewrite a whole batch to the records that `keep` names. With a `horizon`, which it doesn't have yet,
+    /// its tombstones may go from then on.
     ///
     /// # Errors
     /// It isn't a batch, or doesn't begin to decompress.

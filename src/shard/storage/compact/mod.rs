@@ -1,8 +1,8 @@
 //! Compaction of a partition's log on its files: what there is to read, and how what was written takes its place.
 //!
-//! Order, so that any crash leaves one log or the other: the new segment is written under a name that recovery removes,
-//! and flushed; renamed to one that says which segments it supersedes; the folder is flushed; the log switches; the next
-//! checkpoint removes the superseded files. Whoever reads them has them open and goes on.
+//! Order, so that any crash leaves one log or the other: the new segment is written under a name that recovery
+//! removes, and flushed; renamed to one that says which segments it supersedes; the folder is flushed; the log
+//! switches; the next checkpoint removes the superseded files. Whoever reads them has them open and goes on.
 
 mod output;
 mod reading;
