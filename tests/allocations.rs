@@ -1,7 +1,11 @@
 //! Allocations of a broker that runs in this process, counted while a client produces and fetches: none per record, and
 //! per request no more than is accounted for here.
 #![expect(unsafe_code, reason = "a global allocator is unsafe to implement; this one only forwards")]
-#![expect(clippy::disallowed_methods, reason = "a test starts a broker on a thread of its own")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test starts a broker and finds it a port"
+)]
 
 mod broker;
 
