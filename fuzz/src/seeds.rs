@@ -7,7 +7,7 @@ use ringlog::base::{
 use ringlog::cluster::{PartitionEntry, Record, frame};
 use ringlog::conf::{PROFILES, sample};
 use ringlog::log::checkpoint::Checkpoint;
-use ringlog::log::segment::{SegmentHeader, file_name};
+use ringlog::log::segment::{Compacted, SegmentHeader, SegmentName};
 use ringlog::wire::Writer;
 use ringlog::wire::batch::{BatchBuilder, BatchMeta, Codec};
 use ringlog::wire::compress::compress;
@@ -36,7 +36,12 @@ pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
             extreme(),
             vec![0; 100],
         ],
-        "segment_header" => vec![segment().encode()[..64].to_vec(), file_name(1234).into_bytes()],
+        "segment_header" => vec![
+            segment(None).encode()[..96].to_vec(),
+            segment(Some(compacted())).encode()[..96].to_vec(),
+            SegmentName::plain(1234).file_name().into_bytes(),
+            SegmentName { base_offset: 1234, next_offset: Some(5678) }.file_name().into_bytes(),
+        ],
         "checkpoint" => vec![unpadded(&checkpoint())],
         "journal" => {
             let (whole, _) = frame(&metadata(), 0);
@@ -104,9 +109,13 @@ fn packed(codec: Codec) -> Vec<Vec<u8>> {
     found
 }
 
-fn segment() -> SegmentHeader {
+fn compacted() -> Compacted {
+    Compacted { next_offset: 90, read_end: 80, end: 5000, largest_timestamp: 7 }
+}
+
+fn segment(compacted: Option<Compacted>) -> SegmentHeader {
     let partition = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
-    SegmentHeader { partition, base_offset: 42, created_ms: 1 }
+    SegmentHeader { partition, base_offset: 42, created_ms: 1, compacted }
 }
 
 fn checkpoint() -> Vec<u8> {

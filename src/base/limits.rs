@@ -48,12 +48,18 @@ pub const TOPIC_NAME_MAX: usize = 249;
 /// Batches that a producer's state remembers per partition for duplicate detection (Kafka: 5).
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
 
+/// Producers of one partition of which it is remembered that their first batch was turned away.
+pub const TURNED_AWAY_MAX: usize = 10_000;
+
 /// Bytes of the v2 record batch header.
 pub const BATCH_HEADER_BYTES: usize = 61;
 
 /// Bytes of one batch's records once decompressed: what a frame could have carried as it is. A megabyte of zstd may
 /// decompress to gigabytes, and a shard that decompresses serves nobody else.
 pub const DECOMPRESSED_BYTES_MAX: usize = FRAME_BYTES_MAX;
+
+/// Decompressed bytes that one step of a walk over a batch looks at, before others get their turn.
+pub const STEP_BYTES: usize = 64 * 1024;
 
 /// Records that the answer to a refused batch names one by one; the client needs some, not a million.
 pub const RECORD_ERRORS_MAX: usize = 1000;

@@ -2,6 +2,7 @@
 //! nothing.
 
 mod asker;
+pub mod digest;
 pub mod error_code;
 mod guard;
 pub mod ids;

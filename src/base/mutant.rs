@@ -60,10 +60,22 @@ pub enum Mutant {
     ZombiesEnd,
     /// Take offsets of a transaction for committed before it is.
     OffsetsFirst,
+    /// Give a compacted segment its name before it is flushed.
+    SwapBeforeFlush,
+    /// Move a log's dirty point before the round of compaction is through.
+    CleanBeforeRound,
+    /// Let compaction remove tombstones when it first meets them.
+    DropTombstonesAtOnce,
+    /// Let compaction take a marker away while a batch of its transaction is left.
+    DropMarkersEarly,
+    /// Let compaction take aborted records for committed ones.
+    KeepAborted,
+    /// Let compaction take away what tells of a producer's last sequence number.
+    ForgetLastSequence,
 }
 
 impl Mutant {
-    /// All of them.
+    /// Those that the simulator must notice.
     pub const ALL: &'static [Mutant] = &[
         Mutant::AckBeforeFlush,
         Mutant::ZerosOverFlush,
@@ -93,6 +105,17 @@ impl Mutant {
         Mutant::ForgetDecided,
         Mutant::ZombiesEnd,
         Mutant::OffsetsFirst,
+        Mutant::SwapBeforeFlush,
+        Mutant::CleanBeforeRound,
+        Mutant::DropTombstonesAtOnce,
+    ];
+
+    /// Those of compaction that its own random histories must notice, for they take transactions.
+    pub const OF_COMPACTION: &'static [Mutant] = &[
+        Mutant::DropTombstonesAtOnce,
+        Mutant::DropMarkersEarly,
+        Mutant::KeepAborted,
+        Mutant::ForgetLastSequence,
     ];
 }
 

@@ -58,6 +58,12 @@ pub struct TopicSettings {
 pub struct LogSettings {
     /// How often old segments are looked for.
     pub retention_check_interval: Duration,
+    /// How often logs to compact are looked for.
+    pub cleaner_backoff: Duration,
+    /// Memory for keys, for all shards.
+    pub cleaner_map_bytes: usize,
+    /// Bytes that compaction may move, for all shards.
+    pub cleaner_bytes_per_second: u64,
 }
 
 /// For groups and their offsets.
@@ -214,7 +220,12 @@ impl BrokerConf {
             },
             groups: group_conf(&int, &layers),
             transactions: transaction_conf(&int),
-            log: LogSettings { retention_check_interval: ms("log.retention.check.interval.ms") },
+            log: LogSettings {
+                retention_check_interval: ms("log.retention.check.interval.ms"),
+                cleaner_backoff: ms("log.cleaner.backoff.ms"),
+                cleaner_map_bytes: size("log.cleaner.dedupe.buffer.size"),
+                cleaner_bytes_per_second: int("log.cleaner.io.max.bytes.per.second").unsigned_abs(),
+            },
             memory: memory(size("memory.bytes"), ram_bytes),
             layers,
         })

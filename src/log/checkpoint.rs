@@ -40,6 +40,8 @@ pub struct Checkpoint {
     pub epochs: EpochCache,
     /// Segments below `durable`, oldest first.
     pub segments: Vec<SegmentFacts>,
+    /// Compaction's dirty point: below, each key occurs once.
+    pub clean: Offset,
 }
 
 impl Checkpoint {
@@ -70,6 +72,7 @@ impl Checkpoint {
             w.i64(segment.largest_timestamp);
             w.i64(segment.created_ms);
         }
+        w.i64(self.clean);
         let body = w.into_pieces().concat();
         let mut file = MAGIC.to_be_bytes().to_vec();
         file.extend_from_slice(&u32::try_from(body.len()).expect("a checkpoint is small").to_be_bytes());
@@ -108,6 +111,8 @@ impl Checkpoint {
                 created_ms: r.i64()?,
             });
         }
+        // Checkpoints of before there was compaction end here.
+        checkpoint.clean = if r.remaining() > 0 { r.i64()? } else { 0 };
         r.finish()?;
         Ok(checkpoint)
     }
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn checkpoints_round_trip_and_no_damage_passes() {
-        let mut checkpoint = Checkpoint { log_start: 3, durable: 9, ..Checkpoint::default() };
+        let mut checkpoint = Checkpoint { log_start: 3, durable: 9, clean: 5, ..Checkpoint::default() };
         checkpoint.epochs.assign(LeaderEpoch(1), 3);
         let facts = SegmentFacts {
             base_offset: 3,

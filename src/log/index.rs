@@ -31,7 +31,7 @@ impl Run {
         if due {
             self.entries.push(Entry { offset: meta.base_offset, position, largest: i64::MIN });
         }
-        if let Some(last) = self.entries.last_mut() {
+        if let Some(last) = self.entries.last_mut().filter(|_| meta.count > 0) {
             last.largest = last.largest.max(meta.max_timestamp);
         }
         self.end = (meta.last_offset() + 1, position + meta.bytes as u64);
@@ -39,7 +39,8 @@ impl Run {
 
     fn position_for(&self, offset: Offset) -> Option<u64> {
         let next = self.entries.partition_point(|entry| entry.offset <= offset);
-        next.checked_sub(1).map(|index| self.entries[index].position)
+        // Compaction may have left nothing below the first batch that is here.
+        self.entries.get(next.saturating_sub(1)).map(|entry| entry.position)
     }
 }
 
@@ -85,7 +86,9 @@ impl Index {
         } else {
             return;
         }
-        self.largest = self.largest.max(meta.max_timestamp);
+        if meta.count > 0 {
+            self.largest = self.largest.max(meta.max_timestamp);
+        }
     }
 
     /// Joins both parts once nothing between them is unknown.

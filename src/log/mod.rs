@@ -1,7 +1,8 @@
 //! The log's decisions: segment format, index, producers and their transactions, leader epochs, what recovery accepts,
-//! what retention lets go. No I/O.
+//! what retention lets go, what compaction leaves. No I/O.
 
 pub mod checkpoint;
+pub mod compact;
 pub mod epochs;
 pub mod index;
 pub mod producers;

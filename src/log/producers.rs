@@ -2,6 +2,7 @@
 //! from a new batch and a gap from both, and the transaction that it has open. Rules: protocol rows 51 to 58 and 65
 //! to 77.
 
+use super::compact::LastOf;
 use super::transactions::Transactions;
 use crate::base::limits::PRODUCER_BATCHES_KEPT;
 use crate::base::mutant::{Mutant, planted};
@@ -294,6 +295,22 @@ impl ProducerStates {
                 open_offset: producer.open.unwrap_or(-1),
             }
         })
+    }
+
+    /// Whether anything of a producer is known.
+    #[must_use]
+    pub fn knows(&self, producer: ProducerId) -> bool {
+        self.producers.contains_key(&producer)
+    }
+
+    /// Each producer's last batch, which compaction keeps.
+    #[must_use]
+    pub fn last_batches(&self) -> BTreeMap<ProducerId, LastOf> {
+        let last = |producer: &Producer| LastOf {
+            epoch: producer.epoch,
+            base_offset: producer.batches.back().map(|batch| batch.base_offset),
+        };
+        self.producers.iter().map(|(id, producer)| (*id, last(producer))).collect()
     }
 
     /// Producers known.

@@ -1,11 +1,11 @@
 //! What a shard counts of its clients and its logs.
 
-use super::counter::Counter;
+use super::counter::{Counter, Gauge};
 use super::table::{Metric, metric, table};
 use std::time::Duration;
 
 table! {
-    /// The metrics of one shard. All rise from 0 at start.
+    /// The metrics of one shard. Counters rise from 0 at start.
     ShardMetrics, ShardSnapshot;
     Counter connections_closed_total = "Connections that ended.";
     Counter frames_oversize_total = "Connections ended because a frame's length was out of bounds.";
@@ -23,6 +23,13 @@ table! {
     Counter flushes_total = "Group commits.";
     Counter flushed_partitions_total = "Partitions in group commits.";
     Counter flush_micros_total = "Microseconds spent in group commits.";
+    Counter compactions_total = "Rounds of compaction that were completed.";
+    Counter compaction_micros_total = "Microseconds that they took, rests included.";
+    Counter compaction_read_bytes_total = "Bytes that compaction read.";
+    Counter compaction_written_bytes_total = "Bytes that compaction wrote.";
+    Gauge compaction_last_ms = "When a round of compaction last ended, in ms since 1970; 0 if none has.";
+    Gauge compaction_dirty_millionths = "Largest share of dirty bytes in a compacted log, in millionths.";
+    Gauge compaction_uncompactable = "Logs that aren't compacted any more because damage was met.";
 }
 
 /// Why the broker ends a connection.
@@ -84,5 +91,24 @@ impl ShardMetrics {
         self.flushes_total.add(1);
         self.flushed_partitions_total.add(partitions as u64);
         self.flush_micros_total.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Compaction looked at its logs: the largest dirty share in millionths, and how many logs it can't do.
+    pub fn compaction_seen(&self, dirty_millionths: u32, uncompactable: usize) {
+        self.compaction_dirty_millionths.set(dirty_millionths as usize);
+        self.compaction_uncompactable.set(uncompactable);
+    }
+
+    /// Compaction read and wrote bytes.
+    pub fn compaction_moved(&self, read: usize, written: usize) {
+        self.compaction_read_bytes_total.add(read as u64);
+        self.compaction_written_bytes_total.add(written as u64);
+    }
+
+    /// A round of compaction ended, and took so long.
+    pub fn compacted(&self, took: Duration, now_ms: i64) {
+        self.compactions_total.add(1);
+        self.compaction_micros_total.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.compaction_last_ms.set(usize::try_from(now_ms).unwrap_or(0));
     }
 }

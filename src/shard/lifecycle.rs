@@ -95,6 +95,9 @@ impl<B: Broker> Shard<B> {
             prepare_done: Notify::default(),
             prepare_due: Notify::default(),
             retention_due: Notify::default(),
+            compaction_due: Notify::default(),
+            compaction_done: Notify::default(),
+            compacting: Cell::default(),
             checkpoint_due: Notify::default(),
             checkpoint_done: Notify::default(),
             checkpointing: Cell::default(),
@@ -125,6 +128,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().txn_timer_task());
         world.spawn(self.clone().prepare_task());
         world.spawn(self.clone().retention_task());
+        world.spawn(self.clone().compaction_task());
         world.spawn(self.clone().shortage_task());
         world.spawn(self.clone().checkpoint_task());
         if self.this() == COORDINATOR {
@@ -176,6 +180,7 @@ impl<B: Broker> Shard<B> {
         let all = || self.0.drained.borrow().len() == usize::from(self.shards());
         self.within(patience.max(FLUSH_PATIENCE), self.0.lifecycle.until(all)).await;
         let patience = patience.max(FLUSH_PATIENCE);
+        self.compaction_ended(patience).await;
         let clean = self.flush_all_appended(patience).await && self.checkpoint_all(patience).await;
         self.set_stage(Stage::Closed);
         clean

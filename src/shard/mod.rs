@@ -9,6 +9,7 @@
 
 mod answers;
 mod checkpoint;
+mod compaction;
 mod connection;
 mod coordinated;
 mod coordinator;
@@ -119,6 +120,10 @@ struct Inner<B: Broker> {
     retention_due: Notify,
     checkpoint_due: Notify,
     checkpoint_done: Notify,
+    compaction_due: Notify,
+    compaction_done: Notify,
+    /// The partition whose log is being compacted.
+    compacting: Cell<Option<TopicPartition>>,
     /// The partition whose checkpoint is being written.
     checkpointing: Cell<Option<TopicPartition>>,
     /// The partition ahead of whose appends zeros are being written.

@@ -193,11 +193,11 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Why a partition can't be asked now, if it can't.
-    fn refusal(&self, owner: &Owner<B>, key: TopicPartition, writes: bool) -> ErrorCode {
+    fn refusal(&self, owner: &Owner<B>, key: TopicPartition, appends: bool) -> ErrorCode {
         match owner.partitions.get(&key).map(|partition| partition.state) {
             None => self.absence(key),
             Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
-            Some(PartitionState::Short) if writes => ErrorCode::KafkaStorageError,
+            Some(PartitionState::Short) if appends => ErrorCode::KafkaStorageError,
             Some(PartitionState::Short | PartitionState::Online) => ErrorCode::None,
         }
     }
@@ -210,8 +210,7 @@ impl<B: Broker> Shard<B> {
         now_ms: i64,
         outbox: &mut Outbox,
     ) {
-        let writes = matches!(op, PartitionOp::Produce(_) | PartitionOp::Mark(_));
-        let error = self.refusal(owner, key, writes);
+        let error = self.refusal(owner, key, matches!(op, PartitionOp::Mark(_)));
         if !error.is_ok() {
             return outbox.reply(waiter, failed_reply(&op, error));
         }
@@ -264,7 +263,13 @@ impl<B: Broker> Shard<B> {
         now_ms: i64,
         outbox: &mut Outbox,
     ) {
-        let error = self.refusal(owner, key, true);
+        let turned_away = |partition: &mut Partition<FilesOf<B>>| partition.turns_away(&op.meta, now_ms);
+        let error = match self.refusal(owner, key, false) {
+            ErrorCode::None if owner.partitions.get_mut(&key).is_some_and(turned_away) => {
+                ErrorCode::KafkaStorageError
+            }
+            error => error,
+        };
         let Some(partition) = owner.partitions.get(&key).filter(|_| error.is_ok()) else {
             return outbox.reply(waiter, failed_reply(&PartitionOp::Produce(op), error));
         };

@@ -1,10 +1,18 @@
 //! A partition on the shard that owns it: its machine, its log, and the bookkeeping that ties them together.
 
 use super::storage::PartitionLog;
+use crate::base::limits::TURNED_AWAY_MAX;
+use crate::base::{ProducerEpoch, ProducerId};
 use crate::group::lag::Course;
 use crate::replica::{Leader, Rules};
 use crate::seam::Files;
 use crate::wire::Str;
+use crate::wire::batch::BatchMeta;
+use std::collections::BTreeMap;
+
+/// How long it is remembered that a producer was turned away: what it had sent behind has arrived by then, and it may
+/// have given that batch up.
+const TURNED_AWAY_MS: i64 = 10_000;
 
 /// One partition that this shard leads.
 pub(super) struct Partition<F: Files> {
@@ -18,6 +26,11 @@ pub(super) struct Partition<F: Files> {
     pub(super) state: PartitionState,
     /// When its end was where, for whoever asks how far behind a group is.
     pub(super) course: Course,
+    /// Compaction met damage in it.
+    pub(super) uncompactable: bool,
+    /// Producers that the log doesn't know and whose batch was turned away for want of room: its sequence number, and
+    /// when that was.
+    turned_away: BTreeMap<(ProducerId, ProducerEpoch), (i32, i64)>,
 }
 
 /// Whether a partition takes requests.
@@ -35,11 +48,47 @@ pub(super) enum PartitionState {
 impl<F: Files> Partition<F> {
     /// A partition that leads from what its log brought back.
     pub(super) fn new(leader: Leader, log: PartitionLog<F>, topic: Str) -> Self {
-        Partition { leader, log, topic, state: PartitionState::Online, course: Course::default() }
+        Partition {
+            leader,
+            log,
+            topic,
+            state: PartitionState::Online,
+            course: Course::default(),
+            uncompactable: false,
+            turned_away: BTreeMap::new(),
+        }
     }
 
     /// New settings; they hold from the next batch on.
     pub(super) fn set_rules(&mut self, rules: Rules) {
         self.leader.set_rules(rules);
+    }
+
+    /// Whether a batch is turned away for want of room. An unknown producer may start with any sequence number; so
+    /// where its first batch was turned away, those that it had sent behind are too, though there be room again: to
+    /// take them would break its sequence.
+    pub(super) fn turns_away(&mut self, meta: &BatchMeta, now_ms: i64) -> bool {
+        let short = self.state == PartitionState::Short;
+        if !meta.is_idempotent() || !short && self.turned_away.is_empty() {
+            return short;
+        }
+        self.turned_away.retain(|_, (_, at_ms)| now_ms.saturating_sub(*at_ms) < TURNED_AWAY_MS);
+        if self.leader.producers().knows(meta.producer_id) {
+            return short;
+        }
+        let producer = (meta.producer_id, meta.producer_epoch);
+        match self.turned_away.get(&producer) {
+            Some((first, _)) if *first != meta.base_sequence => true,
+            _ if short => {
+                if self.turned_away.len() < TURNED_AWAY_MAX {
+                    self.turned_away.insert(producer, (meta.base_sequence, now_ms));
+                }
+                true
+            }
+            _ => {
+                self.turned_away.remove(&producer);
+                false
+            }
+        }
     }
 }

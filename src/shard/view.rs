@@ -12,6 +12,7 @@ use super::{Broker, FilesOf, Shard};
 use crate::base::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
 use crate::cluster::{ClusterState, Record, Topic, owner_shard};
 use crate::conf::{Durability as Promise, InForce, TopicConf};
+use crate::log::compact::Policy;
 use crate::replica::{Durability, Leader, Rules};
 use crate::seam::{Files, World};
 use crate::wire::Str;
@@ -164,6 +165,7 @@ impl<B: Broker> Shard<B> {
             }
         }
         self.retention_due().notify();
+        self.0.compaction_due.notify();
     }
 
     fn settings(&self, view: &ClusterState, topic: &Topic) -> (Rules, LogConf) {
@@ -180,7 +182,7 @@ impl<B: Broker> Shard<B> {
         (rules(&conf, &in_force), log_conf(&conf))
     }
 
-    fn partition_dir(&self, key: TopicPartition) -> PathBuf {
+    pub(super) fn partition_dir(&self, key: TopicPartition) -> PathBuf {
         self.0.data_dir.join("log").join(key.to_string())
     }
 
@@ -239,6 +241,7 @@ impl<B: Broker> Shard<B> {
         let begun = self.0.commits.begun();
         self.produce_done().until(|| self.0.commits.ended() >= begun).await;
         self.prepare_done().until(|| self.0.preparing.get() != Some(key)).await;
+        self.compaction_at_rest(key).await;
         self.checkpoint_at_rest(key).await;
     }
 
@@ -291,5 +294,11 @@ fn log_conf(topic: &TopicConf) -> LogConf {
         segment_ms: topic.segment_ms,
         retention_ms: topic.cleanup_delete.then_some(topic.retention_ms).flatten(),
         retention_bytes: topic.cleanup_delete.then_some(topic.retention_bytes).flatten(),
+        compaction: topic.cleanup_compact.then_some(Policy {
+            min_dirty_millionths: topic.min_dirty_millionths,
+            min_lag_ms: topic.min_compaction_lag_ms,
+            max_lag_ms: topic.max_compaction_lag_ms,
+            delete_retention_ms: topic.delete_retention_ms,
+        }),
     }
 }

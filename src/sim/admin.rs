@@ -23,17 +23,24 @@ use std::rc::Rc;
 pub(super) async fn create_topic(run: &Run, name: &str) -> i32 {
     let exec = &run.exec;
     let partitions = 1 + i32::try_from(exec.below(4)).expect("small");
-    let setting = |name: &str, value: u64| CreatableTopicConfig {
-        name: name.into(),
-        value: Some(value.to_string().into()),
-    };
     // Many topics roll all the time: much can go wrong between two segments.
     let segment_ms = 1 << if exec.chance(40) { 0 } else { exec.below(14) };
+    let settings = [("segment.ms", segment_ms.to_string()), ("segment.bytes", (1 << 20).to_string())];
+    create_with(run, name, partitions, &settings).await;
+    partitions
+}
+
+/// Creates a topic with these settings, over crashes.
+pub(super) async fn create_with(run: &Run, name: &str, partitions: i32, settings: &[(&str, String)]) {
+    let setting = |(name, value): &(&str, String)| CreatableTopicConfig {
+        name: (*name).into(),
+        value: Some(value.clone().into()),
+    };
     let wanted = CreatableTopic {
         name: name.into(),
         num_partitions: partitions,
         replication_factor: 1,
-        configs: vec![setting("segment.ms", segment_ms), setting("segment.bytes", 1 << 20)],
+        configs: settings.iter().map(setting).collect(),
         ..CreatableTopic::default()
     };
     let request = CreateTopicsRequest { topics: vec![wanted], timeout_ms: 10_000, validate_only: false };
@@ -42,7 +49,7 @@ pub(super) async fn create_topic(run: &Run, name: &str) -> i32 {
         let answer: Option<CreateTopicsResponse> = client.call(CREATE_TOPICS, &request).await;
         // 36: it was created by the try before, whose answer got lost.
         match answer.map(|answer| answer.topics[0].error_code) {
-            Some(0 | 36) => return partitions,
+            Some(0 | 36) => return,
             Some(error) => panic!("the topic isn't created: error {error}"),
             None => {}
         }

@@ -138,6 +138,17 @@ impl Node {
             }
             End::Kill | End::PowerCut => {}
         }
+        self.over(how);
+    }
+
+    /// Ends the process some time after an operation of the disk to come, from which on none ends any more.
+    pub async fn end_at(&self, operation: u64, time: Duration, how: End) {
+        self.disk.trouble_after(operation, Trouble::Hangs);
+        self.exec.sleep(time).await;
+        self.over(how);
+    }
+
+    fn over(&self, how: End) {
         self.running.borrow_mut().clear();
         self.exec.kill(Group(self.lives.get()));
         self.connections.borrow_mut().drain(..).for_each(|connection| connection.close());

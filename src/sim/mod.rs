@@ -3,8 +3,8 @@
 //!
 //! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is as
 //! forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
-//! process, `client` speaks the protocol, `groups` are its members, `txns` its transactional producers, `workload` is
-//! one run, `history` and `ledger` judge it.
+//! process, `client` speaks the protocol, `groups` are its members, `txns` its transactional producers, `keyed` has a
+//! compacted topic, `workload` is one run, `history` and `ledger` judge it.
 #![cfg(any(test, debug_assertions))]
 
 mod admin;
@@ -14,6 +14,7 @@ pub mod disk;
 pub mod exec;
 pub mod groups;
 pub mod history;
+pub mod keyed;
 pub mod ledger;
 mod mixed;
 pub mod net;

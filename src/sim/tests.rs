@@ -1,7 +1,11 @@
 //! Seeds, and faults that they must find.
 
-use super::workload::run;
+use super::broker::End;
+use super::exec::Exec;
+use super::keyed;
+use super::workload::{Run, run};
 use crate::base::mutant::{Mutant, plant};
+use crate::conf::{Layers, Source};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds of one `cargo test`.
@@ -62,6 +66,21 @@ fn a_seed_is_a_run_and_another_seed_another() {
     let first: Vec<_> = (0..8).map(run).collect();
     assert_eq!(first, (0..8).map(run).collect::<Vec<_>>());
     assert!(first.windows(2).all(|pair| pair[0].trace != pair[1].trace));
+}
+
+/// The process ends, or the power fails, at every operation of the disk that a round of compaction takes.
+#[test]
+fn compaction_survives_a_crash_at_every_step() {
+    for (operation, seed) in (0..70).flat_map(|operation| (0..3).map(move |seed| (operation, seed))) {
+        for how in [End::Kill, End::PowerCut] {
+            println!("operation {operation}, seed {seed}, {how:?}");
+            let exec = Exec::new(seed);
+            let mut layers = Layers::default();
+            layers.set("log.cleaner.backoff.ms", "500", Source::Flag("the run".to_owned()));
+            let run = Run::new(&exec, layers);
+            run.live_through(keyed::crash_in_round(run.clone(), operation, how));
+        }
+    }
 }
 
 /// The first seed that notices the fault.

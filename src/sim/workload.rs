@@ -6,6 +6,7 @@ use super::client::{Client, FETCH, LIST_OFFSETS};
 use super::exec::{Exec, Group};
 use super::groups::{self, GroupHistory};
 use super::history::History;
+use super::keyed;
 use super::ledger::{self, Ledger};
 use super::mixed;
 use super::producer::Producer;
@@ -98,22 +99,13 @@ pub fn run(seed: u64) -> Outcome {
     set("offsets.topic.segment.bytes", 1 << 20);
     set("transaction.state.log.num.partitions", 1 + exec.below(3));
     set("transaction.state.log.segment.bytes", 1 << 20);
-    let conf = BrokerConf::check(layers, 4 << 30).expect("the settings are valid");
-    let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
-    let node = Node::new(&exec, conf, shards);
-    let run = Rc::new(Run {
-        exec: exec.clone(),
-        node,
-        histories: RefCell::default(),
-        group: RefCell::default(),
-        mixed: RefCell::default(),
-        ledger: RefCell::default(),
-        ending: Cell::new(false),
-        busy: Cell::new(0),
-    });
-    let _end = ClearAtEnd(exec.clone());
-    exec.run(run.clone().live(), STEPS_MAX);
-    exec.end();
+    set("log.cleaner.backoff.ms", 1 + exec.below(20));
+    if exec.chance(50) {
+        // So that the topic of groups is compacted, too.
+        set("log.roll.ms", 1 + exec.below(30));
+    }
+    let run = Run::new(&exec, layers);
+    run.live_through(run.clone().live());
     let acknowledged = run.histories.borrow().values().map(History::acknowledged).sum();
     let (group, mixed, ledger) = (run.group.borrow(), run.mixed.borrow(), run.ledger.borrow());
     Outcome {
@@ -136,6 +128,37 @@ impl Drop for ClearAtEnd {
 }
 
 impl Run {
+    /// A run that hasn't begun, on a node with these settings.
+    pub(super) fn new(exec: &Exec, layers: Layers) -> Rc<Self> {
+        let conf = BrokerConf::check(layers, 4 << 30).expect("the settings are valid");
+        let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
+        Rc::new(Run {
+            exec: exec.clone(),
+            node: Node::new(exec, conf, shards),
+            histories: RefCell::default(),
+            group: RefCell::default(),
+            mixed: RefCell::default(),
+            ledger: RefCell::default(),
+            ending: Cell::new(false),
+            busy: Cell::new(0),
+        })
+    }
+
+    /// Runs what happens in it to its end.
+    pub(super) fn live_through(&self, life: impl Future<Output = ()>) {
+        let _end = ClearAtEnd(self.exec.clone());
+        self.exec.run(life, STEPS_MAX);
+        self.exec.end();
+    }
+
+    /// Waits until all clients have done what they had to.
+    pub(super) async fn finish(&self) {
+        self.ending.set(true);
+        while self.busy.get() > 0 {
+            self.exec.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn live(self: Rc<Self>) {
         let exec = &self.exec;
         self.node.start().await;
@@ -163,6 +186,7 @@ impl Run {
                 self.spawn(mixed::member(self.clone(), number, shared));
             }
         }
+        let keyed = self.begin_keyed().await;
         for place in &places {
             if exec.chance(40) {
                 self.spawn(self.clone().consume(*place));
@@ -182,10 +206,7 @@ impl Run {
             self.trouble(producers > 0).await;
         }
         exec.sleep(exec.micros(0, 20_000)).await;
-        self.ending.set(true);
-        while self.busy.get() > 0 {
-            exec.sleep(Duration::from_millis(5)).await;
-        }
+        self.finish().await;
         self.crash().await;
         for place in places {
             self.judge(place).await;
@@ -198,6 +219,9 @@ impl Run {
         }
         if producers > 0 {
             ledger::judge(&self, producers).await;
+        }
+        if let Some(keyed) = keyed {
+            keyed::judge(&self, &keyed).await;
         }
     }
 
@@ -238,6 +262,23 @@ impl Run {
             self.exec.sleep(self.exec.micros(10, 100)).await;
         }
         self.exec.sleep(self.exec.micros(0, 2_000)).await;
+    }
+
+    /// A compacted topic with its writers and readers, in some runs.
+    async fn begin_keyed(self: &Rc<Self>) -> Option<Rc<keyed::Keyed>> {
+        if !self.exec.chance(40) {
+            return None;
+        }
+        let (keyed, settings) = keyed::settings(self);
+        admin::create_with(self, keyed::TOPIC, 1, &settings).await;
+        let keyed = Rc::new(keyed);
+        for id in 0..1 + u32::try_from(self.exec.below(3)).expect("small") {
+            self.spawn(keyed::write(self.clone(), keyed.clone(), id));
+        }
+        for _ in 0..self.exec.below(3) {
+            self.spawn(keyed::read(self.clone(), keyed.clone()));
+        }
+        Some(keyed)
     }
 
     fn partitions_of(&self, topic: u32) -> i32 {
@@ -303,6 +344,16 @@ impl Run {
         place: Place,
         position: Offset,
     ) -> Option<PartitionData> {
+        self.fetch_from(client, &topic_name(place.0), place.1, position).await
+    }
+
+    pub(super) async fn fetch_from(
+        &self,
+        client: &Client,
+        topic: &str,
+        partition: i32,
+        position: Offset,
+    ) -> Option<PartitionData> {
         let bytes = 1 << (4 + self.exec.below(16));
         let request = FetchRequest {
             replica_id: -1,
@@ -311,9 +362,9 @@ impl Run {
             max_bytes: 1 << 20,
             session_epoch: -1,
             topics: vec![FetchTopic {
-                topic: topic_name(place.0).into(),
+                topic: topic.into(),
                 partitions: vec![FetchPartition {
-                    partition: place.1,
+                    partition,
                     current_leader_epoch: -1,
                     fetch_offset: position,
                     last_fetched_epoch: -1,

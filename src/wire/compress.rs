@@ -186,30 +186,93 @@ impl<B: AsRef<[u8]>> Read for SnappyBlocks<B> {
 /// Compresses a batch's records.
 #[must_use]
 pub fn compress(codec: Codec, bytes: &[u8]) -> Vec<u8> {
-    const MEMORY: &str = "writing to memory doesn't fail";
-    match codec {
-        Codec::None => bytes.to_vec(),
-        Codec::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(bytes).expect(MEMORY);
-            encoder.finish().expect(MEMORY)
-        }
-        Codec::Snappy => {
-            let mut out = XERIAL.to_vec();
-            for block in bytes.chunks(XERIAL_BLOCK) {
-                let block = snap::raw::Encoder::new().compress_vec(block).expect("a block is small");
-                out.extend_from_slice(&u32::try_from(block.len()).expect("a block is small").to_be_bytes());
-                out.extend_from_slice(&block);
+    let mut compressing = Compressing::new(codec);
+    compressing.write(bytes);
+    compressing.finish()
+}
+
+/// A batch's records being compressed as they come.
+pub struct Compressing(Encoder);
+
+enum Encoder {
+    None(Vec<u8>),
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Snappy { out: Vec<u8>, block: Vec<u8> },
+    Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+const MEMORY: &str = "writing to memory doesn't fail";
+
+impl Compressing {
+    /// Begins.
+    ///
+    /// # Panics
+    /// Never: an encoder that writes to memory doesn't fail.
+    #[must_use]
+    pub fn new(codec: Codec) -> Self {
+        Compressing(match codec {
+            Codec::None => Encoder::None(Vec::new()),
+            Codec::Gzip => {
+                Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()))
             }
-            out
-        }
-        Codec::Lz4 => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            encoder.write_all(bytes).expect(MEMORY);
-            encoder.finish().expect(MEMORY)
-        }
-        Codec::Zstd => zstd::stream::encode_all(bytes, 0).expect(MEMORY),
+            Codec::Snappy => Encoder::Snappy { out: XERIAL.to_vec(), block: Vec::new() },
+            Codec::Lz4 => Encoder::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(Vec::new()))),
+            Codec::Zstd => Encoder::Zstd(
+                zstd::stream::write::Encoder::new(Vec::new(), 0).expect("a level that there is"),
+            ),
+        })
     }
+
+    /// Takes the next bytes.
+    ///
+    /// # Panics
+    /// Never: an encoder that writes to memory doesn't fail.
+    pub fn write(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            Encoder::None(out) => out.extend_from_slice(bytes),
+            Encoder::Gzip(encoder) => encoder.write_all(bytes).expect(MEMORY),
+            Encoder::Snappy { out, block } => {
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(rest.len().min(XERIAL_BLOCK - block.len()));
+                    block.extend_from_slice(now);
+                    rest = later;
+                    if block.len() == XERIAL_BLOCK {
+                        end_xerial_block(out, block);
+                    }
+                }
+            }
+            Encoder::Lz4(encoder) => encoder.write_all(bytes).expect(MEMORY),
+            Encoder::Zstd(encoder) => encoder.write_all(bytes).expect(MEMORY),
+        }
+    }
+
+    /// Ends; what was written, compressed.
+    ///
+    /// # Panics
+    /// Never: an encoder that writes to memory doesn't fail.
+    pub fn finish(&mut self) -> Vec<u8> {
+        match std::mem::replace(&mut self.0, Encoder::None(Vec::new())) {
+            Encoder::None(out) => out,
+            Encoder::Gzip(encoder) => encoder.finish().expect(MEMORY),
+            Encoder::Snappy { mut out, mut block } => {
+                if !block.is_empty() {
+                    end_xerial_block(&mut out, &mut block);
+                }
+                out
+            }
+            Encoder::Lz4(encoder) => encoder.finish().expect(MEMORY),
+            Encoder::Zstd(encoder) => encoder.finish().expect(MEMORY),
+        }
+    }
+}
+
+fn end_xerial_block(out: &mut Vec<u8>, block: &mut Vec<u8>) {
+    let packed = snap::raw::Encoder::new().compress_vec(block).expect("a block is small");
+    out.extend_from_slice(&u32::try_from(packed.len()).expect("a block is small").to_be_bytes());
+    out.extend_from_slice(&packed);
+    block.clear();
 }
 
 #[cfg(test)]

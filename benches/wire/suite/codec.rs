@@ -15,13 +15,15 @@ fn batch(records: usize) -> Bytes {
     (0..records).fold(builder, |builder, _| builder.record(1000, Some(b"key"), Some(&[7; 100]))).build()
 }
 
-/// CRC-32C over batches of about so many bytes.
+/// CRC-32C over batches of about so many bytes, by the crate that is used and by the fastest one known.
 pub(crate) fn crc(harness: &mut Harness, sizes: &[usize]) {
     for &bytes in sizes {
         let batch = BatchBuilder::new(Codec::None, 1).record(1, None, Some(&vec![7; bytes])).build();
         let meta = BatchMeta::read(&batch).expect("our own batch");
         assert!(meta.crc_fits(&batch));
         harness.bench(&format!("crc of {} KiB", bytes >> 10), Work::Bytes(bytes), || meta.crc_fits(&batch));
+        let other = || crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &batch);
+        harness.bench(&format!("crc of {} KiB, crc-fast", bytes >> 10), Work::Bytes(bytes), other);
     }
 }
 

@@ -37,6 +37,14 @@ pub struct TopicConf {
     pub cleanup_delete: bool,
     /// `cleanup.policy` has compact.
     pub cleanup_compact: bool,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_dirty_millionths: u32,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
 }
@@ -88,6 +96,14 @@ pub fn list_default(name: &str, broker: &InForce<'_>) -> Option<String> {
     Some(describe::effective(key, &BTreeMap::new(), broker))
 }
 
+/// A ratio that was checked, in millionths: settings are compared, and numbers with a fraction don't compare well.
+fn millionths(ratio: &str) -> u32 {
+    let ratio = ratio.parse::<f64>().expect("checked");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and 1")]
+    let millionths = (ratio * 1e6).round() as u32;
+    millionths
+}
+
 impl TopicConf {
     /// Checks a topic's overrides on top of the broker's settings.
     ///
@@ -122,6 +138,10 @@ impl TopicConf {
             timestamp_after_max_ms: int("message.timestamp.after.max.ms"),
             cleanup_delete: has("delete"),
             cleanup_compact: has("compact"),
+            min_dirty_millionths: millionths(&value("min.cleanable.dirty.ratio")),
+            min_compaction_lag_ms: int("min.compaction.lag.ms"),
+            max_compaction_lag_ms: int("max.compaction.lag.ms"),
+            delete_retention_ms: int("delete.retention.ms"),
             min_insync_replicas: size("min.insync.replicas"),
         })
     }

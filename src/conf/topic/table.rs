@@ -26,7 +26,6 @@ const fn int(min: i64, max: i64) -> Kind {
 }
 
 const I32: i64 = i32::MAX as i64;
-const COMPACTION: Option<&str> = Some("log compaction is not implemented yet");
 const TIERED: Option<&str> = Some("tiered storage is not implemented");
 
 const fn own(
@@ -50,12 +49,12 @@ const fn under(shown: &'static str, key: TopicKey) -> TopicKey {
 /// All settings, by name.
 #[rustfmt::skip]
 pub const TOPIC_KEYS: &[TopicKey] = &[
-    follows("cleanup.policy", Kind::ListOf(&["compact", "delete"]), "log.cleanup.policy", "What happens to old records: delete, compact (accepted and its key rule enforced; compaction itself comes later), or both."),
+    follows("cleanup.policy", Kind::ListOf(&["compact", "delete"]), "log.cleanup.policy", "What happens to old records: delete, compact (of each key only the last record stays), or both."),
     TopicKey { refused: Some("recompression is not implemented yet"), ..follows("compression.type", Kind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "compression.type", "How batches are compressed; producer: as they arrive.") },
     under("compression.gzip.level", own("compression.gzip.level", int(-1, 9), "-1", Some("recompression is not implemented yet"), "Level of gzip.")),
     under("compression.lz4.level", own("compression.lz4.level", int(1, 17), "9", Some("recompression is not implemented yet"), "Level of lz4.")),
     under("compression.zstd.level", own("compression.zstd.level", int(-131_072, 22), "3", Some("recompression is not implemented yet"), "Level of zstd.")),
-    under("log.cleaner.delete.retention.ms", own("delete.retention.ms", int(0, i64::MAX), "86400000", None, "How long tombstones are kept at least, once there is compaction.")),
+    under("log.cleaner.delete.retention.ms", own("delete.retention.ms", int(0, i64::MAX), "86400000", None, "How long tombstones are kept at least, from when compaction first meets them.")),
     own("errors.deadletterqueue.group.enable", Kind::Bool, "false", Some("share groups are not implemented"), "Let share groups put here what they can't deliver."),
     under("log.segment.delete.delay.ms", own("file.delete.delay.ms", int(0, i64::MAX), "60000", None, "How long files of deleted segments stay at most; they go at once.")),
     follows("flush.messages", int(1, i64::MAX), "log.flush.interval.messages", "Flush after this many records at the latest. Every append is flushed at once, so any value is kept to."),
@@ -65,14 +64,14 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
     own("leader.replication.throttled.replicas", Kind::Replicas, "", None, "Replicas whose reading is throttled; there is no replication to throttle yet."),
     under("log.local.retention.bytes", own("local.retention.bytes", int(-2, i64::MAX), "-2", TIERED, "Bytes kept locally.")),
     under("log.local.retention.ms", own("local.retention.ms", int(-2, i64::MAX), "-2", TIERED, "Time kept locally.")),
-    under("log.cleaner.max.compaction.lag.ms", own("max.compaction.lag.ms", int(1, i64::MAX), "9223372036854775807", COMPACTION, "Longest time a record stays uncompacted.")),
+    under("log.cleaner.max.compaction.lag.ms", own("max.compaction.lag.ms", int(1, i64::MAX), "9223372036854775807", None, "Longest time a record stays uncompacted.")),
     under("max.decompressed.message.bytes", own("max.decompressed.message.bytes", int(1, I32), "2147483639", Some("what a batch may unpack to has a bound already"), "Largest record once decompressed.")),
     follows("max.message.bytes", int(0, I32), "message.max.bytes", "Largest record batch."),
     follows("message.timestamp.after.max.ms", int(0, i64::MAX), "log.message.timestamp.after.max.ms", "How far a timestamp may lie ahead of the broker's clock."),
     follows("message.timestamp.before.max.ms", int(0, i64::MAX), "log.message.timestamp.before.max.ms", "How far a timestamp may lie behind the broker's clock."),
     follows("message.timestamp.type", Kind::OneOf(&["CreateTime", "LogAppendTime"]), "log.message.timestamp.type", "Whose time a record carries."),
-    under("log.cleaner.min.cleanable.ratio", own("min.cleanable.dirty.ratio", Kind::Ratio, "0.5", None, "Share of uncompacted bytes below which nothing is compacted, once there is compaction.")),
-    under("log.cleaner.min.compaction.lag.ms", own("min.compaction.lag.ms", int(0, i64::MAX), "0", None, "Shortest time a record stays uncompacted, once there is compaction.")),
+    under("log.cleaner.min.cleanable.ratio", own("min.cleanable.dirty.ratio", Kind::Ratio, "0.5", None, "Share of uncompacted bytes up to which nothing is compacted.")),
+    under("log.cleaner.min.compaction.lag.ms", own("min.compaction.lag.ms", int(0, i64::MAX), "0", None, "Shortest time a record stays uncompacted.")),
     follows("min.insync.replicas", int(1, I32), "min.insync.replicas", "In-sync replicas that acks=all needs."),
     under("log.preallocate", own("preallocate", Kind::Bool, "false", None, "Allocate segments ahead; they always are.")),
     under("log.remote.copy.lag.bytes", own("remote.copy.lag.bytes", int(-1, i64::MAX), "-1", TIERED, "Bytes that lie behind a segment before it is copied to remote storage.")),

@@ -49,7 +49,10 @@ impl<F: Files> PartitionLog<F> {
 
     /// Begins a new segment where the batch doesn't fit the active one, or that one is too old.
     fn roll_if_due(&mut self, bytes: usize, base: Offset, now_ms: i64) {
-        let (segment_bytes, segment_ms) = (self.conf.segment_bytes, self.conf.segment_ms);
+        let segment_bytes = self.conf.segment_bytes;
+        // What must be compacted by then has to be in a closed segment (KIP-354).
+        let max_lag_ms = self.conf.compaction.map_or(i64::MAX, |policy| policy.max_lag_ms);
+        let segment_ms = self.conf.segment_ms.min(max_lag_ms);
         let active = self.active();
         let full = active.batch_bytes() + bytes as u64 > segment_bytes;
         let old = now_ms.saturating_sub(active.created_ms) > segment_ms;

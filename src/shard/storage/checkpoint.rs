@@ -16,6 +16,8 @@ pub struct CheckpointJob {
     dir: PathBuf,
     content: Vec<u8>,
     log_start: Offset,
+    durable: Offset,
+    clean: Offset,
     /// Bytes that it tells of and the one before didn't.
     told: u64,
     /// Files of segments that the log has let go of.
@@ -40,11 +42,14 @@ impl<F: Files> PartitionLog<F> {
             },
             epochs: epochs.clone(),
             segments,
+            clean: self.clean,
         };
         CheckpointJob {
             dir: self.dir.clone(),
             content: checkpoint.encode(),
             log_start: self.log_start,
+            durable: checkpoint.durable,
+            clean: self.clean,
             told: self.since_checkpoint.saturating_sub(self.undurable),
             doomed: std::mem::take(&mut self.doomed),
         }
@@ -53,6 +58,8 @@ impl<F: Files> PartitionLog<F> {
     /// Takes back a job: its checkpoint survives a power cut.
     pub fn checkpointed(&mut self, job: &CheckpointJob) {
         self.checkpointed_start = self.checkpointed_start.max(job.log_start);
+        self.checkpointed_durable = job.durable;
+        self.checkpointed_clean = job.clean;
         self.since_checkpoint -= job.told;
     }
 
@@ -64,13 +71,22 @@ impl<F: Files> PartitionLog<F> {
     /// Whether the last checkpoint tells everything.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        self.since_checkpoint == 0 && self.doomed.is_empty() && self.checkpointed_start == self.log_start
+        self.since_checkpoint == 0
+            && self.doomed.is_empty()
+            && self.checkpointed_start == self.log_start
+            && self.checkpointed_clean == self.clean
     }
 
     /// Bytes that a recovery now would have to scan.
     #[must_use]
     pub fn bytes_since_checkpoint(&self) -> u64 {
         self.since_checkpoint
+    }
+
+    /// A restart would know all below without reading it.
+    #[must_use]
+    pub fn checkpointed_durable(&self) -> Offset {
+        self.checkpointed_durable
     }
 
     /// The first offset that a restart would keep.

@@ -157,8 +157,7 @@ impl<F: Files> PartitionLog<F> {
             }
             let chunks = std::mem::take(&mut segment.pending);
             job.upto = segment.next;
-            let header =
-                SegmentHeader { partition: key, base_offset: segment.base, created_ms: segment.created_ms };
+            let header = SegmentHeader::plain(key, segment.base, segment.created_ms);
             job.segments.push(SegmentWrites {
                 base: segment.base,
                 path: segment.path.clone(),

@@ -8,6 +8,7 @@
 mod append;
 mod cache;
 mod checkpoint;
+mod compact;
 mod flush;
 mod prepare;
 mod read;
@@ -19,6 +20,8 @@ mod timestamp;
 
 pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
+pub(super) use compact::remove_unfinished;
+pub use compact::{Finished, Output, Source};
 pub use flush::{Begun, FlushJob, flush_jobs, write_jobs};
 pub use prepare::{PrepareJob, Prepared};
 pub use read::{ReadPlan, batches_within};
@@ -27,6 +30,7 @@ pub(super) use recover::read_whole;
 pub use timestamp::{Found, TimestampPlan};
 
 use crate::base::{Offset, TopicPartition};
+use crate::log::compact::Policy;
 use crate::seam::{Files, IoError};
 use segment::Segment;
 use std::collections::VecDeque;
@@ -86,6 +90,8 @@ pub struct LogConf {
     pub retention_ms: Option<i64>,
     /// Keep this many bytes; `None`: no bound.
     pub retention_bytes: Option<u64>,
+    /// Keep each key's last record only; `None`: keep all.
+    pub compaction: Option<Policy>,
 }
 
 /// One partition's log. Lives on the shard that owns the partition.
@@ -110,6 +116,13 @@ pub struct PartitionLog<F: Files> {
     since_checkpoint: u64,
     /// The log start that the last checkpoint tells.
     checkpointed_start: Offset,
+    /// Where the last checkpoint's knowledge ends.
+    checkpointed_durable: Offset,
+    /// Compaction's dirty point, and the one that the last checkpoint tells.
+    clean: Offset,
+    checkpointed_clean: Offset,
+    /// Compaction is replacing files: none may be let go of.
+    replacing: bool,
     /// Files that the next checkpoint makes superfluous.
     doomed: Vec<PathBuf>,
     /// Zeros are being written ahead: no flush may write there meanwhile.

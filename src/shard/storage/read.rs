@@ -13,7 +13,7 @@ use crate::seam::{File, Files};
 use crate::wire::batch::BatchMeta;
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Bytes taken beyond what was asked for, to find where batches end.
@@ -99,6 +99,8 @@ pub(super) struct Loader<F: Files> {
     pub(super) cache: TailCache,
     /// Where the batches end that a flush has written. Beyond, the file holds zeros or half a write.
     pub(super) end: u64,
+    /// Compaction may have left holes between batches.
+    pub(super) holes: bool,
 }
 
 impl<F: Files> Loader<F> {
@@ -111,6 +113,7 @@ impl<F: Files> Loader<F> {
             slots: segment.slots.clone(),
             cache: log.cache.clone(),
             end: if planted(Mutant::ReadUnwritten) { segment.end } else { segment.written },
+            holes: segment.compacted.is_some(),
         }
     }
 
@@ -130,12 +133,7 @@ impl<F: Files> Loader<F> {
     }
 
     async fn file(&self) -> Result<F::File, StorageError> {
-        let open = self.file.borrow().clone();
-        if let Some(file) = open {
-            return Ok(file);
-        }
-        let file = self.files.open(&self.path).await?;
-        Ok(self.file.borrow_mut().get_or_insert(file).clone())
+        opened(&self.files, &self.file, &self.path).await
     }
 
     /// Notes batches that the index doesn't know, from the segment's start on, until `enough`.
@@ -149,7 +147,8 @@ impl<F: Files> Loader<F> {
             let bytes = self.file().await?.read(at, len).await?;
             let (mut skip, mut next) = (0, next);
             while let Some(meta) = bytes.get(skip..).and_then(BatchMeta::read) {
-                if meta.base_offset != next || at + (skip + meta.bytes) as u64 > self.end {
+                let follows = meta.base_offset == next || self.holes && meta.base_offset > next;
+                if !follows || at + (skip + meta.bytes) as u64 > self.end {
                     return Err(self.corrupt(at + skip as u64));
                 }
                 self.index.borrow_mut().push(&meta, at + skip as u64);
@@ -181,6 +180,20 @@ impl<F: Files> Loader<F> {
             self.slots.borrow_mut().keep_window(slot, &self.cache);
         }
     }
+}
+
+/// A segment's file, opened if nobody has done so.
+pub(super) async fn opened<F: Files>(
+    files: &F,
+    slot: &FileSlot<F>,
+    path: &Path,
+) -> Result<F::File, StorageError> {
+    let open = slot.borrow().clone();
+    if let Some(file) = open {
+        return Ok(file);
+    }
+    let file = files.open(path).await?;
+    Ok(slot.borrow_mut().get_or_insert(file).clone())
 }
 
 /// Where a read's batches are.
@@ -274,8 +287,9 @@ impl<F: Files> PartitionLog<F> {
     #[must_use]
     pub fn plan_read(&self, from: Offset, upto: Offset, max_bytes: usize, first_whole: bool) -> ReadPlan<F> {
         let wanted = Wanted { from, upto, max_bytes, first_whole };
-        let next = self.segments.partition_point(|segment| segment.base <= from);
-        let segment = &self.segments[next.saturating_sub(1)];
+        // Where compaction left nothing at the end of a segment, reading goes on in the next one.
+        let at = self.segments.partition_point(|segment| segment.read_end() <= from);
+        let segment = &self.segments[at.min(self.segments.len() - 1)];
         let loader = Loader::of(segment, self);
         if !loader.index.borrow().knows(from) {
             return ReadPlan(Place::Cold { loader, wanted });

@@ -12,7 +12,9 @@ use crate::base::mutant::{Mutant, planted};
 use crate::base::{LeaderEpoch, Offset, TopicPartition};
 use crate::log::checkpoint::{Checkpoint, FILE_NAME};
 use crate::log::scan::{Scan, Stop};
-use crate::log::segment::{SegmentHeader, base_of, block_ceil, block_floor};
+use crate::log::segment::{
+    Compacted, SegmentHeader, SegmentName, UNFINISHED, block_ceil, block_floor, in_force,
+};
 use crate::replica;
 use crate::seam::{File, Files, IoError, WriteBuf};
 use crate::wire::batch::{BatchMeta, EndMarker};
@@ -80,7 +82,9 @@ impl<F: Files> PartitionLog<F> {
             }
             Err(error) => return Err(error.into()),
         };
-        let bases: Vec<Offset> = names.iter().filter_map(|name| base_of(name)).collect();
+        let (segments, superseded) =
+            in_force(names.iter().filter_map(|name| SegmentName::read(name)).collect());
+        let unfinished = names.iter().any(|name| name == UNFINISHED);
         let state = replica::Recovered {
             log_start: checkpoint.log_start,
             producers: checkpoint.producers.clone(),
@@ -89,7 +93,8 @@ impl<F: Files> PartitionLog<F> {
         };
         let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1) };
         let mut recovery = Recovery { files, dir, key, checkpoint, scan, state, now_ms };
-        let segments = recovery.segments(&bases).await?;
+        recovery.remove_superseded(&superseded, unfinished).await?;
+        let segments = recovery.segments(&segments).await?;
         Ok(recovery.finish(segments, conf, cache))
     }
 }
@@ -120,10 +125,10 @@ pub(in crate::shard) async fn read_whole(file: &impl File) -> Result<Bytes, IoEr
 }
 
 impl<F: Files> Recovery<'_, F> {
-    async fn segments(&mut self, bases: &[Offset]) -> Result<VecDeque<Segment<F>>, StorageError> {
+    async fn segments(&mut self, names: &[SegmentName]) -> Result<VecDeque<Segment<F>>, StorageError> {
         let mut segments: VecDeque<Segment<F>> = VecDeque::new();
-        let bases = self.remove_deleted(bases).await?;
-        let Some(&first) = bases.first() else {
+        let names = self.remove_deleted(names).await?;
+        let Some(&SegmentName { base_offset: first, .. }) = names.first() else {
             // Nothing was ever flushed, or everything was deleted: go on where the checkpoint says.
             let next = self.checkpoint.durable.max(self.checkpoint.log_start);
             self.scan.next_offset = next;
@@ -132,18 +137,21 @@ impl<F: Files> Recovery<'_, F> {
         };
         self.scan.next_offset = first;
         self.state.log_start = self.state.log_start.max(first);
-        for (index, &base) in bases.iter().enumerate() {
+        for (index, name) in names.iter().enumerate() {
+            let base = name.base_offset;
             if base != self.scan.next_offset {
                 // A segment is missing, or one that was rolled to before its predecessor was durable is here.
                 self.refuse_below(base, Segment::<F>::new(self.dir, base, self.now_ms).path)?;
             }
-            let segment = match self.known_segment(base, bases.get(index + 1).copied()) {
+            let next_base = names.get(index + 1).map(|next| next.base_offset);
+            let segment = match self.known_segment(base, next_base) {
+                _ if name.next_offset.is_some() => Some(self.compacted_segment(*name).await?),
                 Some(segment) => Some(segment),
                 None => self.segment(base).await?,
             };
             segments.extend(segment);
         }
-        match segments.back_mut() {
+        match segments.back_mut().filter(|last| last.compacted.is_none()) {
             // Only now it is known which segment takes the appends: those after it may have had no place in the log.
             Some(active) => self.tidy_tail(active).await?,
             None => segments.push_back(Segment::new(self.dir, self.scan.next_offset, self.now_ms)),
@@ -156,12 +164,55 @@ impl<F: Files> Recovery<'_, F> {
     }
 
     /// Removes segments that lie below the log start, and returns the bases of the others.
-    async fn remove_deleted<'b>(&self, bases: &'b [Offset]) -> Result<&'b [Offset], StorageError> {
-        let deleted = bases.windows(2).take_while(|pair| pair[1] <= self.checkpoint.log_start).count();
-        for &base in &bases[..deleted] {
-            self.files.remove(&Segment::<F>::new(self.dir, base, 0).path).await?;
+    async fn remove_deleted<'b>(&self, names: &'b [SegmentName]) -> Result<&'b [SegmentName], StorageError> {
+        let start = self.checkpoint.log_start;
+        let deleted = names.windows(2).take_while(|pair| pair[1].base_offset <= start).count();
+        for name in &names[..deleted] {
+            self.files.remove(&self.dir.join(name.file_name())).await?;
         }
-        Ok(&bases[deleted..])
+        Ok(&names[deleted..])
+    }
+
+    /// Removes what compaction had read and replaced, or was still writing, when the process ended.
+    async fn remove_superseded(
+        &self,
+        superseded: &[SegmentName],
+        unfinished: bool,
+    ) -> Result<(), StorageError> {
+        if !superseded.is_empty() {
+            // What replaced them has its name for good first.
+            self.files.sync_dir(self.dir).await?;
+        }
+        for name in superseded {
+            self.files.remove(&self.dir.join(name.file_name())).await?;
+        }
+        if unfinished {
+            self.files.remove(&self.dir.join(UNFINISHED)).await?;
+        }
+        Ok(())
+    }
+
+    /// A segment that compaction wrote. It was whole and durable before it got its name.
+    async fn compacted_segment(&mut self, name: SegmentName) -> Result<Segment<F>, StorageError> {
+        let path = self.dir.join(name.file_name());
+        let file = self.files.open(&path).await?;
+        let header = SegmentHeader::decode(&file.read(0, SEGMENT_HEADER_BYTES).await?);
+        let size = file.size().await?;
+        let told = header.and_then(|header| Some((header, header.compacted?)));
+        let fits = |(header, told): &(SegmentHeader, Compacted)| {
+            header.base_offset == name.base_offset
+                && Some(told.next_offset) == name.next_offset
+                && (name.base_offset..=told.next_offset).contains(&told.read_end)
+                && (SEGMENT_HEADER_BYTES as u64..=size).contains(&told.end)
+        };
+        match told.filter(fits) {
+            None => Err(StorageError::Corrupt { path, position: 0 }),
+            Some((header, _)) if header.partition != self.key => Err(StorageError::Foreign(path)),
+            Some((header, told)) => {
+                self.scan.next_offset = told.next_offset;
+                Ok(Segment::compacted(self.dir, &header, &told))
+            }
+        }
     }
 
     /// An error where what follows was durable once.
@@ -324,6 +375,10 @@ impl<F: Files> Recovery<'_, F> {
             undurable: 0,
             since_checkpoint: 0,
             checkpointed_start: self.checkpoint.log_start,
+            checkpointed_durable: self.checkpoint.durable,
+            clean: self.checkpoint.clean.min(log_end),
+            checkpointed_clean: self.checkpoint.clean.min(log_end),
+            replacing: false,
             doomed: Vec::new(),
             preparing: None,
         };

@@ -6,7 +6,7 @@ use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use crate::base::mutant::{Mutant, planted};
 use crate::log::checkpoint::SegmentFacts;
 use crate::log::index::Index;
-use crate::log::segment::{block_ceil, block_floor};
+use crate::log::segment::{Compacted, SegmentHeader, SegmentName, block_ceil, block_floor};
 use crate::seam::{Files, SealedBuf, WriteBuf};
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -40,6 +40,8 @@ pub(super) type FileSlot<F> = Rc<RefCell<Option<<F as Files>::File>>>;
 /// One segment.
 pub(super) struct Segment<F: Files> {
     pub(super) base: Offset,
+    /// Of a segment that compaction wrote: offset after its last batch, which may lie before `next`.
+    pub(super) compacted: Option<Offset>,
     pub(super) path: PathBuf,
     /// Empty until the first flush makes it, and after a restart until somebody reads it.
     pub(super) file: FileSlot<F>,
@@ -66,9 +68,9 @@ pub(super) struct Segment<F: Files> {
     /// Size of the next chunk: what the last flush took, twice the last chunk if that was filled before its flush. A
     /// chunk is a write of its own, and what it isn't filled with goes back when it is sealed: rather too large than
     /// too small.
-    chunk_bytes: usize,
+    pub(super) chunk_bytes: usize,
     /// Bytes appended since the last flush began.
-    gathered: usize,
+    pub(super) gathered: usize,
     /// Sealed, not yet taken by a flush.
     pub(super) pending: Vec<SealedChunk<F>>,
     /// The last bytes before `end` that don't fill a block: the next chunk begins with them.
@@ -80,7 +82,8 @@ impl<F: Files> Segment<F> {
     pub(super) fn new(dir: &std::path::Path, base: Offset, created_ms: i64) -> Self {
         Segment {
             base,
-            path: dir.join(crate::log::segment::file_name(base)),
+            compacted: None,
+            path: dir.join(SegmentName::plain(base).file_name()),
             file: Rc::default(),
             named: false,
             created_ms,
@@ -115,6 +118,27 @@ impl<F: Files> Segment<F> {
             index: Rc::new(RefCell::new(index)),
             ..Segment::new(dir, base_offset, created_ms)
         }
+    }
+
+    /// A segment that compaction wrote, as its header says.
+    pub(super) fn compacted(dir: &std::path::Path, header: &SegmentHeader, compacted: &Compacted) -> Self {
+        let Compacted { next_offset, read_end, end, largest_timestamp } = *compacted;
+        let base_offset = header.base_offset;
+        let facts =
+            SegmentFacts { base_offset, next_offset, end, largest_timestamp, created_ms: header.created_ms };
+        let name = SegmentName { base_offset, next_offset: Some(next_offset) };
+        let start = (base_offset, SEGMENT_HEADER_BYTES as u64);
+        Segment {
+            compacted: Some(read_end),
+            path: dir.join(name.file_name()),
+            index: Rc::new(RefCell::new(Index::unknown(start, (read_end, end), largest_timestamp))),
+            ..Segment::known(dir, &facts)
+        }
+    }
+
+    /// Offset after its last batch: who reads from there on reads the next segment.
+    pub(super) fn read_end(&self) -> Offset {
+        self.compacted.unwrap_or(self.next)
     }
 
     /// What a checkpoint tells of its durable part, if it has one.

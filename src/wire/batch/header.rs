@@ -37,6 +37,9 @@ const MAX_TIMESTAMP_AT: usize = 35;
 const LEADER_EPOCH_AT: usize = 12;
 /// Attribute bit of LogAppendTime.
 const APPEND_TIME_BIT: i16 = 1 << 3;
+/// Attribute bit of a base timestamp that says when tombstones and markers may go (KIP-534).
+const HORIZON_BIT: i16 = 1 << 6;
+const CODEC_BITS: i16 = 7;
 
 /// How a batch's records are compressed: the low three attribute bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +184,13 @@ impl BatchMeta {
         self.attributes & (1 << 5) != 0
     }
 
+    /// When the batch's tombstones, or its marker, may go, in ms (KIP-534); `None` until compaction has met them. The
+    /// base timestamp then says so, and records' distances count from there.
+    #[must_use]
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & HORIZON_BIT != 0).then_some(self.base_timestamp)
+    }
+
     /// Whether the producer is idempotent.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
@@ -230,6 +240,44 @@ pub fn rewrite_stamp(batch: &mut [u8], stamp: Stamp) {
     let attributes = attributes & !APPEND_TIME_BIT | bit;
     batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
     batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&stamp.max_timestamp.to_be_bytes());
+    seal(batch);
+}
+
+/// What compaction changes of a batch's header. Offsets, sequence numbers and all else stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remains {
+    /// Bytes of the records that are left.
+    pub(super) payload_bytes: usize,
+    /// How many they are.
+    pub(super) count: i32,
+    /// How they are compressed.
+    pub(super) codec: Codec,
+    /// From where their timestamps count.
+    pub(super) base_timestamp: i64,
+    /// Whether that is the delete horizon.
+    pub(super) horizon: bool,
+    /// The largest timestamp.
+    pub(super) max_timestamp: i64,
+}
+
+/// The header of what is left of a batch. The CRC isn't there yet: see `seal`.
+pub(super) fn header_of_remains(header: &[u8], remains: &Remains) -> [u8; BATCH_HEADER_BYTES] {
+    let (mut raw, _) = Raw::read_from_prefix(header).expect("a whole header");
+    let length = BATCH_HEADER_BYTES - LENGTH_END + remains.payload_bytes;
+    raw.length = I32::new(i32::try_from(length).expect("a batch is below 2 GiB"));
+    let kept = raw.attributes.get() & !(CODEC_BITS | HORIZON_BIT);
+    let horizon = if remains.horizon { HORIZON_BIT } else { 0 };
+    raw.attributes = I16::new(kept | horizon | remains.codec.bits());
+    raw.base_timestamp = I64::new(remains.base_timestamp);
+    raw.max_timestamp = I64::new(remains.max_timestamp);
+    raw.count = I32::new(remains.count);
+    let mut out = [0; BATCH_HEADER_BYTES];
+    out.copy_from_slice(raw.as_bytes());
+    out
+}
+
+/// Writes the CRC into a whole batch.
+pub(super) fn seal(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[CRC_END..]);
     batch[CRC_AT..CRC_END].copy_from_slice(&crc.to_be_bytes());
 }

@@ -5,12 +5,9 @@ use super::header::BatchMeta;
 use super::records::RecordError;
 use super::skim::{Head, Source};
 use crate::base::Offset;
-use crate::base::limits::BATCH_HEADER_BYTES;
+use crate::base::limits::{BATCH_HEADER_BYTES, STEP_BYTES};
 use crate::wire::compress::{Decompressing, decompressing};
 use bytes::Bytes;
-
-/// Decompressed bytes that a step looks at.
-const STEP_BYTES: usize = 64 * 1024;
 
 /// What a step of a search came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +62,7 @@ impl TimestampSearch {
             if self.source.is_at_end()? {
                 return Ok(Searched::Nothing);
             }
-            let Head { timestamp_delta, offset_delta, rest } = self.source.head()?;
+            let Head { timestamp_delta, offset_delta, rest, .. } = self.source.head()?;
             let offset = self.meta.base_offset.wrapping_add(offset_delta);
             let timestamp = self.meta.timestamp_of(timestamp_delta);
             if timestamp >= self.wanted && offset >= self.from {

@@ -47,6 +47,8 @@ fn walk(source: impl BufRead, mut each: impl FnMut(Skimmed) -> bool) -> Result<(
 
 /// The beginning of a record.
 pub(super) struct Head {
+    /// None are in use.
+    pub(super) attributes: u8,
     /// As in `Skimmed`.
     pub(super) timestamp_delta: i64,
     /// As in `Skimmed`.
@@ -89,6 +91,18 @@ impl<R: BufRead> Source<R> {
         Ok(())
     }
 
+    /// Gives the next bytes to `take`, at most `most` and at least one, and passes over them; how many there were.
+    pub(super) fn piece(&mut self, most: usize, take: impl FnOnce(&[u8])) -> Result<usize, RecordError> {
+        let window = self.window()?;
+        let there = window.len().min(most);
+        if there == 0 {
+            return Err(RecordError::Malformed);
+        }
+        take(&window[..there]);
+        self.consume(there)?;
+        Ok(there)
+    }
+
     pub(super) fn skip(&mut self, mut bytes: usize) -> Result<(), RecordError> {
         while bytes > 0 {
             let there = self.window()?.len().min(bytes);
@@ -110,7 +124,7 @@ impl<R: BufRead> Source<R> {
     }
 
     /// A zig-zag varint of at most 64 bits.
-    fn varint(&mut self, within: &mut usize) -> Result<i64, RecordError> {
+    pub(super) fn varint(&mut self, within: &mut usize) -> Result<i64, RecordError> {
         let mut value = 0u64;
         for shift in (0u32..64).step_by(7) {
             let byte = self.byte(within)?;
@@ -139,14 +153,14 @@ impl<R: BufRead> Source<R> {
         let mut rest = usize::MAX;
         let length = self.varint(&mut rest)?;
         rest = usize::try_from(length).map_err(|_| RecordError::Malformed)?;
-        let _attributes = self.byte(&mut rest)?;
+        let attributes = self.byte(&mut rest)?;
         let timestamp_delta = self.varint(&mut rest)?;
         let offset_delta = self.varint(&mut rest)?;
-        Ok(Head { timestamp_delta, offset_delta, rest })
+        Ok(Head { attributes, timestamp_delta, offset_delta, rest })
     }
 
     fn record(&mut self) -> Result<Skimmed, RecordError> {
-        let Head { timestamp_delta, offset_delta, rest: mut within } = self.head()?;
+        let Head { timestamp_delta, offset_delta, rest: mut within, .. } = self.head()?;
         let has_key = self.skip_bytes(&mut within)?;
         let _has_value = self.skip_bytes(&mut within)?;
         let headers = self.varint(&mut within)?;
