@@ -15,6 +15,7 @@ mod flight;
 mod histogram;
 mod runtime;
 mod shard;
+mod sparing;
 mod stages;
 mod table;
 
@@ -24,5 +25,6 @@ pub use flight::{FlightRecorder, Flown};
 pub use histogram::{Histogram, Times};
 pub use runtime::{RuntimeMetrics, RuntimeSnapshot};
 pub use shard::{Refusal, ShardMetrics, ShardSnapshot};
+pub(crate) use sparing::Sparing;
 pub use stages::{Journey, STAGES, Stage, StageTimes, Stages};
 pub use table::{Kind, Metric};

@@ -30,7 +30,6 @@ mod owner;
 mod partition;
 mod reads;
 mod shortage;
-mod sparing;
 pub mod storage;
 mod txns;
 mod view;
@@ -92,7 +91,7 @@ struct Inner<B: Broker> {
     /// Memory of answers on their way to clients.
     answers: answers::Answers,
     /// Log lines that clients cause.
-    sparing: RefCell<sparing::Sparing>,
+    sparing: RefCell<crate::metrics::Sparing>,
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
