@@ -45,13 +45,15 @@ class Confluent:
         consumer.close()
 
     def transact(self, topic):
-        from confluent_kafka import Producer
+        from confluent_kafka import Consumer, Producer, TopicPartition
 
         producer = Producer({**self.common, "transactional.id": "golden-confluent"})
         producer.init_transactions(20)
+        group = Consumer({**self.common, "group.id": "golden-confluent-in-transaction"}).consumer_group_metadata()
         for end in (producer.commit_transaction, producer.abort_transaction):
             producer.begin_transaction()
             producer.produce(topic, b"in a transaction")
+            producer.send_offsets_to_transaction([TopicPartition(topic, 0, 1)], group, 20)
             end(20)
 
     def administer(self, topic):
