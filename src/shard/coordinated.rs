@@ -9,8 +9,12 @@ use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Now, Offset, ProducerEpoch, ProducerId, TopicPartition};
 use crate::replica::{self, Source, Waiter};
 use crate::seam::World;
-use crate::wire::batch::{BatchBuilder, BatchMeta, ClientRules, Codec, Valid, validate_client_batch};
+use crate::wire::batch::{
+    BatchBuilder, BatchMeta, ClientRules, Codec, Valid, records, validate_client_batch,
+};
 use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// Length, attributes, deltas, lengths of key and value, count of headers, each at its longest.
 const RECORD_OVERHEAD: usize = 32;
@@ -28,6 +32,90 @@ pub(super) enum Pen {
     Own,
     /// A producer's, as part of its transaction.
     Transaction(ProducerId, ProducerEpoch, Source),
+}
+
+/// The coordinator of one partition.
+pub(super) enum Hosted<M> {
+    /// Its log is being read; requests are told to come back.
+    Loading,
+    /// It answers.
+    Ready(Box<M>),
+}
+
+/// The coordinators of this shard by the partition that has their log.
+pub(super) struct Hosts<M>(pub(super) BTreeMap<TopicPartition, Hosted<M>>);
+
+impl<M> Default for Hosts<M> {
+    fn default() -> Self {
+        Hosts(BTreeMap::new())
+    }
+}
+
+impl<M> Hosts<M> {
+    /// Their partitions.
+    pub(super) fn keys(&self) -> Vec<TopicPartition> {
+        self.0.keys().copied().collect()
+    }
+
+    /// One that answers.
+    pub(super) fn ready(&mut self, key: TopicPartition) -> Option<&mut M> {
+        match self.0.get_mut(&key)? {
+            Hosted::Loading => None,
+            Hosted::Ready(coordinator) => Some(coordinator),
+        }
+    }
+
+    /// All that answer.
+    pub(super) fn all_ready(&self) -> impl Iterator<Item = (TopicPartition, &M)> {
+        self.0.iter().filter_map(|(key, hosted)| match hosted {
+            Hosted::Loading => None,
+            Hosted::Ready(coordinator) => Some((*key, &**coordinator)),
+        })
+    }
+
+    /// Why a coordinator can't be asked, if it can't.
+    pub(super) fn absence(&self, key: TopicPartition) -> Option<ErrorCode> {
+        match self.0.get(&key) {
+            None => Some(ErrorCode::NotCoordinator),
+            Some(Hosted::Loading) => Some(ErrorCode::CoordinatorLoadInProgress),
+            Some(Hosted::Ready(_)) => None,
+        }
+    }
+
+    /// Those that something is due for, and when the next timer of any ends; `deadline` tells one's.
+    pub(super) fn due(
+        &self,
+        now_ms: u64,
+        deadline: impl Fn(&M) -> Option<u64>,
+    ) -> (Vec<TopicPartition>, Option<u64>) {
+        let timed = self.all_ready().filter_map(|(key, coordinator)| Some((key, deadline(coordinator)?)));
+        let all: Vec<(TopicPartition, u64)> = timed.collect();
+        let due = all.iter().filter(|(_, at)| *at <= now_ms).map(|(key, _)| *key).collect();
+        (due, all.iter().map(|(_, at)| *at).min())
+    }
+}
+
+/// Feeds the records of one batch of a coordinator's log to it. A record that can't be read loses what it tells and
+/// nothing else.
+pub(super) fn replay_records<E: Display>(
+    (key, what): (TopicPartition, &str),
+    batch: &[u8],
+    mut replay: impl FnMut(Bytes, Option<Bytes>) -> Result<(), E>,
+) {
+    let list = match records(batch) {
+        Ok(list) => list,
+        Err(error) => {
+            tracing::error!(partition = %key, %error, "a batch of {what} can't be read: passed over");
+            return;
+        }
+    };
+    for record in list {
+        let (offset, value) = (record.offset, record.value.map(Bytes::from));
+        let told = record.key.map(|key| replay(key.into(), value));
+        if let Some(Err(error)) = told {
+            tracing::error!(partition = %key, offset, %error, "a record of {what} can't be read: passed over");
+        }
+    }
 }
 
 impl<B: Broker> Shard<B> {

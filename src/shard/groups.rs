@@ -1,7 +1,7 @@
 //! Coordinators of groups on the shard that owns their partitions: their logs are read, they are stepped, their
 //! records are appended, their answers are sent.
 
-use super::coordinated::{Entry, Pen};
+use super::coordinated::{Entry, Hosted, Hosts, Pen, replay_records};
 use super::message::{Calls, Message};
 use super::{Broker, Shard};
 use crate::base::limits::BATCH_HEADER_BYTES;
@@ -13,8 +13,7 @@ use crate::replica::Source;
 use crate::replica::call::MarkOp;
 use crate::seam::World;
 use crate::wire::Str;
-use crate::wire::batch::{BatchMeta, EndMarker, records};
-use bytes::Bytes;
+use crate::wire::batch::{BatchMeta, EndMarker};
 use futures_lite::future::or;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,18 +22,10 @@ use std::time::Duration;
 /// Timers of groups that are closer together than this are one wake-up.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
 
-/// The coordinator of one partition of `__consumer_offsets`.
-pub(super) enum Hosted {
-    /// Its log is being read; requests are told to come back.
-    Loading,
-    /// It answers.
-    Ready(Box<Coordinator>),
-}
-
 /// The coordinators of this shard.
 #[derive(Default)]
 pub(super) struct Groups {
-    pub(super) hosted: BTreeMap<TopicPartition, Hosted>,
+    pub(super) hosted: Hosts<Coordinator>,
     /// Calls that came before their partitions.
     early: Vec<Calls<GroupCall>>,
     effects: Effects,
@@ -70,7 +61,7 @@ impl<B: Broker> Shard<B> {
         if topic.as_str() != OFFSETS_TOPIC {
             return;
         }
-        self.0.groups.borrow_mut().hosted.insert(key, Hosted::Loading);
+        self.0.groups.borrow_mut().hosted.0.insert(key, Hosted::Loading);
         self.world().spawn(self.clone().load_groups(key));
     }
 
@@ -81,7 +72,7 @@ impl<B: Broker> Shard<B> {
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(partition = %key, %error, "the log of groups can't be read: they are not served");
-                self.0.groups.borrow_mut().hosted.remove(&key);
+                self.0.groups.borrow_mut().hosted.0.remove(&key);
             }
         }
     }
@@ -92,7 +83,7 @@ impl<B: Broker> Shard<B> {
             let mut groups = self.0.groups.borrow_mut();
             let Groups { hosted, effects, closing, .. } = &mut *groups;
             // The topic may have been deleted meanwhile.
-            let Some(slot) = hosted.get_mut(&key) else { return };
+            let Some(slot) = hosted.0.get_mut(&key) else { return };
             coordinator.loaded(end, self.now(), effects);
             self.perform_groups((key, Pen::Own), &mut coordinator, effects, &mut answers);
             coordinator.step(self.now(), Event::Topics(self.topics_for_groups()), effects);
@@ -113,19 +104,14 @@ impl<B: Broker> Shard<B> {
         let mut early = Vec::new();
         for (index, call) in calls {
             let asker = Asker { shard: from.shard, set: from.set, index };
-            if behind && !self.0.groups.borrow().hosted.contains_key(&call.partition) {
+            if behind && !self.0.groups.borrow().hosted.0.contains_key(&call.partition) {
                 early.push((index, call));
                 continue;
             }
             let GroupCall { partition: key, op } = call;
-            let refused = {
-                let groups = self.0.groups.borrow();
-                match groups.hosted.get(&key) {
-                    None => Some(ErrorCode::NotCoordinator),
-                    Some(Hosted::Loading) => Some(ErrorCode::CoordinatorLoadInProgress),
-                    Some(Hosted::Ready(_)) if op.only_reads() => None,
-                    Some(Hosted::Ready(_)) => self.unwritable(key),
-                }
+            let refused = match self.0.groups.borrow().hosted.absence(key) {
+                None if !op.only_reads() => self.unwritable(key),
+                absence => absence,
             };
             let pen = match refused {
                 Some(error) => Err(error),
@@ -168,11 +154,7 @@ impl<B: Broker> Shard<B> {
         if topic.as_str() != OFFSETS_TOPIC {
             return None;
         }
-        match self.0.groups.borrow().hosted.get(&key) {
-            None => Some(ErrorCode::NotCoordinator),
-            Some(Hosted::Loading) => Some(ErrorCode::CoordinatorLoadInProgress),
-            Some(Hosted::Ready(_)) => None,
-        }
+        self.0.groups.borrow().hosted.absence(key)
     }
 
     /// Tells coordinators of markers that were appended.
@@ -180,7 +162,7 @@ impl<B: Broker> Shard<B> {
         let now = self.now();
         let mut groups = self.0.groups.borrow_mut();
         for (key, op, end) in marked {
-            if let Some(Hosted::Ready(coordinator)) = groups.hosted.get_mut(key) {
+            if let Some(coordinator) = groups.hosted.ready(*key) {
                 coordinator.transaction_ended(op.producer_id, op.marker.committed, *end, now.wall_ms);
             }
         }
@@ -189,7 +171,7 @@ impl<B: Broker> Shard<B> {
     fn step_groups(&self, key: TopicPartition, event: Event, pen: Pen, answers: &mut Answers) {
         let mut groups = self.0.groups.borrow_mut();
         let Groups { hosted, effects, .. } = &mut *groups;
-        let Some(Hosted::Ready(coordinator)) = hosted.get_mut(&key) else { return };
+        let Some(coordinator) = hosted.ready(key) else { return };
         let deadline = coordinator.deadline_ms();
         coordinator.step(self.now(), event, effects);
         let placed = self.perform_groups((key, pen), coordinator, effects, answers);
@@ -197,7 +179,7 @@ impl<B: Broker> Shard<B> {
             self.0.group_timers_due.notify();
         }
         if !placed {
-            hosted.remove(&key);
+            hosted.0.remove(&key);
         }
     }
 
@@ -247,13 +229,13 @@ impl<B: Broker> Shard<B> {
 
     /// Tells all coordinators that topics are gone.
     pub(super) fn groups_forget_topics(&self, topics: &[Str]) {
-        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
+        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys();
         self.tell_groups(&keys, |_, _| Some(Event::TopicsDeleted(topics.to_vec())));
     }
 
     /// Tells all coordinators which topics there are.
     pub(super) fn groups_see_topics(&self) {
-        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
+        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys();
         if !keys.is_empty() {
             let topics = self.topics_for_groups();
             self.tell_groups(&keys, |_, _| Some(Event::Topics(topics.clone())));
@@ -267,12 +249,12 @@ impl<B: Broker> Shard<B> {
     }
 
     fn tell_groups(&self, keys: &[TopicPartition], event: impl Fn(&Self, TopicPartition) -> Option<Event>) {
-        if self.0.groups.borrow().hosted.is_empty() {
+        if self.0.groups.borrow().hosted.0.is_empty() {
             return;
         }
         let mut answers = Answers::new();
         for &key in keys {
-            if !self.0.groups.borrow().hosted.contains_key(&key) {
+            if !self.0.groups.borrow().hosted.0.contains_key(&key) {
                 continue;
             }
             if let Some(event) = event(self, key) {
@@ -285,10 +267,10 @@ impl<B: Broker> Shard<B> {
     /// Coordinators of partitions that are gone, or whose log failed, go too; whoever waits is told.
     pub(super) fn resign_groups(&self, which: impl Fn(&TopicPartition) -> bool) {
         let keys: Vec<TopicPartition> =
-            self.0.groups.borrow().hosted.keys().filter(|key| which(key)).copied().collect();
+            self.0.groups.borrow().hosted.keys().into_iter().filter(which).collect();
         self.tell_groups(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
         let mut groups = self.0.groups.borrow_mut();
-        keys.iter().for_each(|key| drop(groups.hosted.remove(key)));
+        keys.iter().for_each(|key| drop(groups.hosted.0.remove(key)));
     }
 
     /// A topic's coordinators go with it.
@@ -299,7 +281,7 @@ impl<B: Broker> Shard<B> {
     /// The broker stops: nobody waits for members that won't come.
     pub(super) fn close_groups(&self) {
         self.0.groups.borrow_mut().closing = true;
-        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys().copied().collect();
+        let keys: Vec<TopicPartition> = self.0.groups.borrow().hosted.keys();
         self.tell_groups(&keys, |_, _| Some(Event::Close));
     }
 
@@ -308,17 +290,7 @@ impl<B: Broker> Shard<B> {
     pub(super) async fn group_timer_task(self) {
         while !self.0.groups.borrow().closing {
             let now_ms = self.now().mono_ms;
-            let (due, next) = {
-                let groups = self.0.groups.borrow();
-                let deadlines = groups.hosted.iter().filter_map(|(key, hosted)| match hosted {
-                    Hosted::Loading => None,
-                    Hosted::Ready(coordinator) => coordinator.deadline_ms().map(|at| (*key, at)),
-                });
-                let all: Vec<(TopicPartition, u64)> = deadlines.collect();
-                let due: Vec<TopicPartition> =
-                    all.iter().filter(|(_, at)| *at <= now_ms).map(|(key, _)| *key).collect();
-                (due, all.iter().map(|(_, at)| *at).min())
-            };
+            let (due, next) = self.0.groups.borrow().hosted.due(now_ms, Coordinator::deadline_ms);
             if !due.is_empty() {
                 self.tell_groups(&due, |_, _| Some(Event::Tick));
                 self.world().yield_now().await;
@@ -345,7 +317,7 @@ impl<B: Broker> Shard<B> {
     }
 }
 
-/// Feeds one batch to a machine. A record that can't be read loses what it tells and nothing else.
+/// Feeds one batch to a machine.
 fn replay_batch(key: TopicPartition, meta: &BatchMeta, batch: &[u8], coordinator: &mut Coordinator) {
     if meta.is_control() {
         if let Some(marker) = EndMarker::read(batch) {
@@ -353,21 +325,8 @@ fn replay_batch(key: TopicPartition, meta: &BatchMeta, batch: &[u8], coordinator
         }
         return;
     }
-    let list = match records(batch) {
-        Ok(list) => list,
-        Err(error) => {
-            tracing::error!(partition = %key, %error, "a batch of groups' records can't be read: passed over");
-            return;
-        }
-    };
-    for record in list {
-        let (offset, value) = (record.offset, record.value.map(Bytes::from));
-        let told = record.key.map(|key| match meta.is_transactional() {
-            true => coordinator.replay_in_transaction(meta.producer_id, key.into(), value),
-            false => coordinator.replay(key.into(), value),
-        });
-        if let Some(Err(error)) = told {
-            tracing::error!(partition = %key, offset, %error, "a record of groups can't be read: passed over");
-        }
-    }
+    replay_records((key, "groups"), batch, |key, value| match meta.is_transactional() {
+        true => coordinator.replay_in_transaction(meta.producer_id, key, value),
+        false => coordinator.replay(key, value),
+    });
 }

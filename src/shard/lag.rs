@@ -1,6 +1,5 @@
 //! What a shard tells operators of groups: what they have committed, how far behind that is, and their rebalances.
 
-use super::groups::Hosted;
 use super::{Broker, Shard};
 use crate::base::{Offset, PartitionIndex, TopicPartition};
 use crate::group::CommitTold;
@@ -28,10 +27,8 @@ impl<B: Broker> Shard<B> {
         let now_ms = self.now().mono_ms;
         let groups = self.0.groups.borrow();
         let mut told = Vec::new();
-        for hosted in groups.hosted.values() {
-            if let Hosted::Ready(coordinator) = hosted {
-                coordinator.tell_commits(group, now_ms, most, &mut told);
-            }
+        for (_, coordinator) in groups.hosted.all_ready() {
+            coordinator.tell_commits(group, now_ms, most, &mut told);
         }
         told
     }
@@ -57,10 +54,7 @@ impl<B: Broker> Shard<B> {
     #[must_use]
     pub fn tell_rebalances(&self, group: &str) -> Option<(i64, Vec<Rebalance>)> {
         let groups = self.0.groups.borrow();
-        let told = groups.hosted.values().find_map(|hosted| match hosted {
-            Hosted::Ready(coordinator) => coordinator.rebalances(group),
-            Hosted::Loading => None,
-        });
+        let told = groups.hosted.all_ready().find_map(|(_, coordinator)| coordinator.rebalances(group));
         Some((self.world().wall_ms(), told?))
     }
 }

@@ -23,9 +23,9 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct Pending {
     next: u64,
-    calls: BTreeMap<u64, CallSet<PartitionReply, Request<PartitionReply>>>,
-    groups: BTreeMap<u64, CallSet<GroupReply, Request<GroupReply>>>,
-    txns: BTreeMap<u64, CallSet<TxnReply, Request<TxnReply>>>,
+    calls: Requests<PartitionReply>,
+    groups: Requests<GroupReply>,
+    txns: Requests<TxnReply>,
     proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
     /// Markers that coordinators of transactions had written.
     marks: BTreeMap<u64, CallSet<PartitionReply, Marks>>,
@@ -38,6 +38,51 @@ struct Request<R> {
     ticket: Ticket,
     then: Then<Vec<R>>,
 }
+
+/// Requests that wait for answers of one kind, by the number of their set.
+type Requests<R> = BTreeMap<u64, CallSet<R, Request<R>>>;
+
+/// A question to the shard that owns a partition.
+trait Question: Sized {
+    /// What answers it.
+    type Reply;
+    /// The partition that it is about.
+    fn partition(&self) -> TopicPartition;
+    /// The requests that wait for such answers.
+    fn requests(pending: &mut Pending) -> &mut Requests<Self::Reply>;
+    /// Questions as a message to another shard.
+    fn message(calls: Calls<Self>) -> Message;
+    /// Answers questions of this shard to itself.
+    fn answer<B: Broker>(shard: &Shard<B>, calls: Calls<Self>);
+}
+
+macro_rules! question {
+    ($call:ty, $reply:ty, $requests:ident, $message:ident, $answer:ident) => {
+        impl Question for $call {
+            type Reply = $reply;
+
+            fn partition(&self) -> TopicPartition {
+                self.partition
+            }
+
+            fn requests(pending: &mut Pending) -> &mut Requests<$reply> {
+                &mut pending.$requests
+            }
+
+            fn message(calls: Calls<Self>) -> Message {
+                Message::$message(calls)
+            }
+
+            fn answer<B: Broker>(shard: &Shard<B>, calls: Calls<Self>) {
+                shard.$answer(calls);
+            }
+        }
+    };
+}
+
+question!(PartitionCall, PartitionReply, calls, Calls, answer_calls);
+question!(GroupCall, GroupReply, groups, GroupCalls, answer_group_calls);
+question!(TxnCall, TxnReply, txns, TxnCalls, answer_txn_calls);
 
 /// Markers that a coordinator has written.
 pub(super) struct Marks {
@@ -95,13 +140,6 @@ impl Pending {
         let requests = self.calls.is_empty() && self.groups.is_empty() && self.txns.is_empty();
         requests && self.proposals.is_empty() && self.marks.is_empty() && self.vouchers.is_empty()
     }
-
-    /// Notes a question about batches that wait.
-    pub(super) fn await_vouchers(&mut self, spots: Vec<Spot>, version: i16) -> u64 {
-        let set = self.number();
-        self.vouchers.insert(set, (spots, version));
-        set
-    }
 }
 
 impl<B: Broker> Shard<B> {
@@ -125,28 +163,33 @@ impl<B: Broker> Shard<B> {
             }
             Plan::NoResponse => ticket.silence(),
             Plan::Close(reason) => self.refuse(&ticket, Refusal::Request, reason),
-            Plan::Partitions(calls, then) => self.ask_partitions(ticket, calls, then),
-            Plan::Groups(calls, then) => self.ask_groups(ticket, calls, then),
-            Plan::Txns(calls, then) => self.ask_txns(ticket, calls, then),
+            Plan::Partitions(calls, then) => {
+                let asked = ticket.clone();
+                if self.ask(ticket, calls, then) {
+                    self.pass(&asked, Stage::Append);
+                }
+            }
+            Plan::Groups(calls, then) => drop(self.ask(ticket, calls, then)),
+            Plan::Txns(calls, then) => drop(self.ask(ticket, calls, then)),
             Plan::Cluster(commands, then) => self.propose(ticket, commands, then),
             Plan::Fetch(plan) => self.start_fetch(ticket, *plan),
         }
     }
 
-    fn ask_partitions(&self, ticket: Ticket, calls: Vec<PartitionCall>, then: Then<Vec<PartitionReply>>) {
+    /// Asks, and goes on with the plan when all is answered; true if some questions went to this shard.
+    fn ask<Q: Question>(&self, ticket: Ticket, calls: Vec<Q>, then: Then<Vec<Q::Reply>>) -> bool {
         if calls.is_empty() {
             let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
-            return self.perform(ticket, plan);
+            self.perform(ticket, plan);
+            return false;
         }
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.calls.insert(set, CallSet::new(Request { ticket: ticket.clone(), then }, calls.len()));
+            Q::requests(&mut pending).insert(set, CallSet::new(Request { ticket, then }, calls.len()));
             set
         };
-        if self.send_calls(set, calls) {
-            self.pass(&ticket, Stage::Append);
-        }
+        self.send_calls(set, calls)
     }
 
     /// Has markers written for a coordinator of this shard.
@@ -160,35 +203,36 @@ impl<B: Broker> Shard<B> {
         self.send_calls(set, calls);
     }
 
-    /// Sends questions to the shards that own their partitions; true if some went to this one.
-    fn send_calls(&self, set: u64, calls: Vec<PartitionCall>) -> bool {
+    /// Asks a coordinator of transactions about batches that wait.
+    pub(super) fn ask_for_voucher(&self, spots: Vec<Spot>, version: i16, call: TxnCall) {
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.vouchers.insert(set, (spots, version));
+            set
+        };
+        self.send_calls(set, vec![call]);
+    }
+
+    /// Sends questions to the shards that own their partitions, each with its place in the request; true if some went
+    /// to this one.
+    fn send_calls<Q: Question>(&self, set: u64, calls: Vec<Q>) -> bool {
+        let mut by_owner: BTreeMap<ShardId, Vec<(u32, Q)>> = BTreeMap::new();
+        for (index, call) in (0u32..).zip(calls) {
+            by_owner.entry(owner_shard(call.partition(), self.shards())).or_default().push((index, call));
+        }
         let seen = self.0.view.borrow().applied();
         let mut here = false;
-        for (shard, calls) in self.by_owner(calls, |call| call.partition) {
-            let from = Origin { shard: self.this(), set };
-            let calls = Calls { from, seen, calls };
+        for (shard, calls) in by_owner {
+            let calls = Calls { from: Origin { shard: self.this(), set }, seen, calls };
             if shard == self.this() {
-                self.answer_calls(calls);
+                Q::answer(self, calls);
                 here = true;
             } else {
-                self.send(shard, Message::Calls(calls));
+                self.send(shard, Q::message(calls));
             }
         }
         here
-    }
-
-    /// Calls by the shard that owns their partition, each with its place in the request.
-    fn by_owner<C>(
-        &self,
-        calls: Vec<C>,
-        partition: impl Fn(&C) -> TopicPartition,
-    ) -> BTreeMap<ShardId, Vec<(u32, C)>> {
-        let mut by_owner: BTreeMap<ShardId, Vec<(u32, C)>> = BTreeMap::new();
-        for (index, call) in (0u32..).zip(calls) {
-            let shard = owner_shard(partition(&call), self.shards());
-            by_owner.entry(shard).or_default().push((index, call));
-        }
-        by_owner
     }
 
     /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
@@ -232,28 +276,6 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    fn ask_groups(&self, ticket: Ticket, calls: Vec<GroupCall>, then: Then<Vec<GroupReply>>) {
-        if calls.is_empty() {
-            let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
-            return self.perform(ticket, plan);
-        }
-        let set = {
-            let mut pending = self.origin().borrow_mut();
-            let set = pending.number();
-            pending.groups.insert(set, CallSet::new(Request { ticket, then }, calls.len()));
-            set
-        };
-        let seen = self.0.view.borrow().applied();
-        for (shard, calls) in self.by_owner(calls, |call| call.partition) {
-            let calls = Calls { from: Origin { shard: self.this(), set }, seen, calls };
-            if shard == self.this() {
-                self.answer_group_calls(calls);
-            } else {
-                self.send(shard, Message::GroupCalls(calls));
-            }
-        }
-    }
-
     /// Takes answers of coordinators and resumes the plans that have all of theirs. Who is gone needs none.
     pub(super) fn take_group_replies(&self, replies: Vec<(Asker, GroupReply)>) {
         for (asker, reply) in replies {
@@ -268,28 +290,6 @@ impl<B: Broker> Shard<B> {
     /// A connection ended: what its member waits for, maybe for minutes, is of no use to it any more.
     pub(super) fn forget_waits_of(&self, connection: &Rc<Connection>) {
         self.origin().borrow_mut().groups.retain(|_, set| !set.then.ticket.is_of(connection));
-    }
-
-    fn ask_txns(&self, ticket: Ticket, calls: Vec<TxnCall>, then: Then<Vec<TxnReply>>) {
-        if calls.is_empty() {
-            let plan = self.with_context(&ticket.header, |context| then(context, Vec::new()));
-            return self.perform(ticket, plan);
-        }
-        let set = {
-            let mut pending = self.origin().borrow_mut();
-            let set = pending.number();
-            pending.txns.insert(set, CallSet::new(Request { ticket, then }, calls.len()));
-            set
-        };
-        let seen = self.0.view.borrow().applied();
-        for (shard, calls) in self.by_owner(calls, |call| call.partition) {
-            let calls = Calls { from: Origin { shard: self.this(), set }, seen, calls };
-            if shard == self.this() {
-                self.answer_txn_calls(calls);
-            } else {
-                self.send(shard, Message::TxnCalls(calls));
-            }
-        }
     }
 
     /// Takes answers of coordinators of transactions: for requests, or for batches that wait.

@@ -3,7 +3,7 @@
 
 pub(super) mod parked;
 
-use super::coordinated::{Entry, Pen};
+use super::coordinated::{Entry, Hosted, Hosts, Pen, replay_records};
 use super::message::{Calls, Message};
 use super::origin::Marks;
 use super::{Broker, Shard};
@@ -14,8 +14,7 @@ use crate::seam::World;
 use crate::txn::call::{TxnCall, TxnReply};
 use crate::txn::{Coordinator, Effects, Event, MarkerOrder, Settings, TRANSACTIONS_TOPIC};
 use crate::wire::Str;
-use crate::wire::batch::{BatchMeta, EndMarker, records};
-use bytes::Bytes;
+use crate::wire::batch::{BatchMeta, EndMarker};
 use futures_lite::future::or;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,18 +22,10 @@ use std::time::Duration;
 /// Timers of transactions that are closer together than this are one wake-up.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
 
-/// The coordinator of one partition of `__transaction_state`.
-enum Hosted {
-    /// Its log is being read; requests are told to come back.
-    Loading,
-    /// It answers.
-    Ready(Box<Coordinator>),
-}
-
 /// The coordinators of this shard.
 #[derive(Default)]
 pub(super) struct Txns {
-    hosted: BTreeMap<TopicPartition, Hosted>,
+    hosted: Hosts<Coordinator>,
     /// Calls that came before their partitions.
     early: Vec<Calls<TxnCall>>,
     effects: Effects,
@@ -72,7 +63,7 @@ impl<B: Broker> Shard<B> {
         if topic.as_str() != TRANSACTIONS_TOPIC {
             return;
         }
-        self.0.txns.borrow_mut().hosted.insert(key, Hosted::Loading);
+        self.0.txns.borrow_mut().hosted.0.insert(key, Hosted::Loading);
         self.world().spawn(self.clone().load_txns(key, epoch));
     }
 
@@ -84,7 +75,7 @@ impl<B: Broker> Shard<B> {
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(partition = %key, %error, "the log of transactions can't be read: they are not served");
-                self.0.txns.borrow_mut().hosted.remove(&key);
+                self.0.txns.borrow_mut().hosted.0.remove(&key);
             }
         }
     }
@@ -95,7 +86,7 @@ impl<B: Broker> Shard<B> {
             let mut txns = self.0.txns.borrow_mut();
             let Txns { hosted, effects, closing, .. } = &mut *txns;
             // The topic may have been deleted meanwhile.
-            let Some(slot) = hosted.get_mut(&key) else { return };
+            let Some(slot) = hosted.0.get_mut(&key) else { return };
             if *closing {
                 coordinator.step(self.now(), Event::Close, effects);
             }
@@ -114,16 +105,14 @@ impl<B: Broker> Shard<B> {
         let mut early = Vec::new();
         for (index, call) in calls {
             let asker = Asker { shard: from.shard, set: from.set, index };
-            if behind && !self.0.txns.borrow().hosted.contains_key(&call.partition) {
+            if behind && !self.0.txns.borrow().hosted.0.contains_key(&call.partition) {
                 early.push((index, call));
                 continue;
             }
             let TxnCall { partition: key, op } = call;
-            let refused = match self.0.txns.borrow().hosted.get(&key) {
-                None => Some(ErrorCode::NotCoordinator),
-                Some(Hosted::Loading) => Some(ErrorCode::CoordinatorLoadInProgress),
-                Some(Hosted::Ready(_)) if op.only_reads() => None,
-                Some(Hosted::Ready(_)) => self.unwritable(key),
+            let refused = match self.0.txns.borrow().hosted.absence(key) {
+                None if !op.only_reads() => self.unwritable(key),
+                absence => absence,
             };
             match refused {
                 Some(error) => out.answer(asker, TxnReply::Failed(error)),
@@ -145,7 +134,7 @@ impl<B: Broker> Shard<B> {
     fn step_txns(&self, key: TopicPartition, event: Event, out: &mut Outgoing) {
         let mut txns = self.0.txns.borrow_mut();
         let Txns { hosted, effects, .. } = &mut *txns;
-        let Some(Hosted::Ready(coordinator)) = hosted.get_mut(&key) else { return };
+        let Some(coordinator) = hosted.ready(key) else { return };
         let deadline = coordinator.deadline_ms();
         coordinator.step(self.now(), event, effects);
         let placed = self.perform_txns(key, coordinator, effects, out);
@@ -153,7 +142,7 @@ impl<B: Broker> Shard<B> {
             self.0.txn_timers_due.notify();
         }
         if !placed {
-            hosted.remove(&key);
+            hosted.0.remove(&key);
         }
     }
 
@@ -258,12 +247,12 @@ impl<B: Broker> Shard<B> {
     }
 
     fn tell_txns(&self, keys: &[TopicPartition], event: impl Fn(&Self, TopicPartition) -> Option<Event>) {
-        if self.0.txns.borrow().hosted.is_empty() {
+        if self.0.txns.borrow().hosted.0.is_empty() {
             return;
         }
         let mut out = Outgoing::default();
         for &key in keys {
-            if !self.0.txns.borrow().hosted.contains_key(&key) {
+            if !self.0.txns.borrow().hosted.0.contains_key(&key) {
                 continue;
             }
             if let Some(event) = event(self, key) {
@@ -274,7 +263,7 @@ impl<B: Broker> Shard<B> {
     }
 
     fn hosted_txns(&self) -> Vec<TopicPartition> {
-        self.0.txns.borrow().hosted.keys().copied().collect()
+        self.0.txns.borrow().hosted.keys()
     }
 
     /// Coordinators of partitions that are gone, or whose log failed, go too; whoever waits is told.
@@ -282,7 +271,7 @@ impl<B: Broker> Shard<B> {
         let keys: Vec<TopicPartition> = self.hosted_txns().into_iter().filter(which).collect();
         self.tell_txns(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
         let mut txns = self.0.txns.borrow_mut();
-        keys.iter().for_each(|key| drop(txns.hosted.remove(key)));
+        keys.iter().for_each(|key| drop(txns.hosted.0.remove(key)));
     }
 
     /// A topic's coordinators go with it.
@@ -301,17 +290,7 @@ impl<B: Broker> Shard<B> {
     pub(super) async fn txn_timer_task(self) {
         while !self.0.txns.borrow().closing {
             let now_ms = self.now().mono_ms;
-            let (due, next) = {
-                let txns = self.0.txns.borrow();
-                let deadlines = txns.hosted.iter().filter_map(|(key, hosted)| match hosted {
-                    Hosted::Loading => None,
-                    Hosted::Ready(coordinator) => coordinator.deadline_ms().map(|at| (*key, at)),
-                });
-                let all: Vec<(TopicPartition, u64)> = deadlines.collect();
-                let due: Vec<TopicPartition> =
-                    all.iter().filter(|(_, at)| *at <= now_ms).map(|(key, _)| *key).collect();
-                (due, all.iter().map(|(_, at)| *at).min())
-            };
+            let (due, next) = self.0.txns.borrow().hosted.due(now_ms, Coordinator::deadline_ms);
             // What can't be written now is due all the same when it can.
             let (due, short): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|key| self.unwritable(*key).is_none());
@@ -332,23 +311,9 @@ impl<B: Broker> Shard<B> {
     }
 }
 
-/// Feeds one batch to a machine. A record that can't be read loses what it tells and nothing else.
+/// Feeds one batch to a machine.
 fn replay_batch(key: TopicPartition, meta: &BatchMeta, batch: &[u8], coordinator: &mut Coordinator) {
-    if meta.is_control() {
-        return;
-    }
-    let list = match records(batch) {
-        Ok(list) => list,
-        Err(error) => {
-            tracing::error!(partition = %key, %error, "a batch of transactions can't be read: passed over");
-            return;
-        }
-    };
-    for record in list {
-        let (offset, value) = (record.offset, record.value.map(Bytes::from));
-        let told = record.key.map(|key| coordinator.replay(key.into(), value));
-        if let Some(Err(error)) = told {
-            tracing::error!(partition = %key, offset, %error, "a record of transactions can't be read: passed over");
-        }
+    if !meta.is_control() {
+        replay_records((key, "transactions"), batch, |key, value| coordinator.replay(key, value));
     }
 }

@@ -5,11 +5,9 @@
 use crate::base::limits::PARKED_PER_PRODUCER_MAX;
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Guard, ProducerEpoch, ProducerId, TopicPartition};
-use crate::cluster::owner_shard;
 use crate::replica::call::{Membership, PartitionReply, ProduceOp, Produced};
 use crate::replica::{Source, Waiter};
 use crate::seam::World;
-use crate::shard::message::{Calls, Message, Origin};
 use crate::shard::owner::{Outbox, Owner};
 use crate::shard::{Broker, Shard};
 use crate::txn::call::{Identity, Protocol, TxnCall, TxnOp, TxnReply};
@@ -93,15 +91,7 @@ impl<B: Broker> Shard<B> {
             } else {
                 TxnOp::Verify { transactional_id, producer, partitions }
             };
-            let set = self.origin().borrow_mut().await_vouchers(spots, version);
-            let (from, seen) = (Origin { shard: self.this(), set }, self.0.view.borrow().applied());
-            let calls = Calls { from, seen, calls: vec![(0, TxnCall { partition: coordinator, op })] };
-            let shard = owner_shard(coordinator, self.shards());
-            if shard == self.this() {
-                self.answer_txn_calls(calls);
-            } else {
-                self.send(shard, Message::TxnCalls(calls));
-            }
+            self.ask_for_voucher(spots, version, TxnCall { partition: coordinator, op });
         }
     }
 
