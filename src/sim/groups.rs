@@ -8,18 +8,16 @@ use super::client::{
     Call, Client, FIND_COORDINATOR, HEARTBEAT, JOIN_GROUP, LEAVE_GROUP, OFFSET_COMMIT, OFFSET_FETCH,
     SYNC_GROUP,
 };
+use super::standing::{Standing, TOPIC, dealt};
 use super::workload::{Run, topic_name};
 use crate::base::ErrorCode;
 use crate::wire::Str;
-use crate::wire::generated::join_group_request::JoinGroupRequestProtocol;
 use crate::wire::generated::leave_group_request::MemberIdentity;
-use crate::wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::wire::generated::offset_fetch_request::OffsetFetchRequestTopic;
 use crate::wire::generated::sync_group_request::SyncGroupRequestAssignment;
 use crate::wire::generated::{
-    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatResponse, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupResponse,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -28,11 +26,6 @@ use std::rc::Rc;
 
 /// The only group.
 pub(super) const GROUP: &str = "group";
-/// The topic whose partitions it shares.
-const TOPIC: u32 = 0;
-/// How long a member may be silent, and how long a rebalance waits: less, so that a static member may miss one.
-const SESSION_MS: i32 = 300;
-const REBALANCE_MS: i32 = 80;
 
 /// The first epoch that a member of a consumer group is told.
 const FIRST_EPOCH: i32 = 2;
@@ -154,20 +147,15 @@ impl Member {
         None
     }
 
+    fn standing(&self) -> Standing<'_> {
+        let (id, instance, epoch) = (&self.id, &self.instance, self.generation);
+        Standing { group: GROUP, id, instance, epoch }
+    }
+
     /// Everybody's ids, for the leader.
     async fn join(&mut self, client: &Client) -> Option<Vec<Str>> {
         for _ in 0..2 {
-            let protocol = JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::new() };
-            let request = JoinGroupRequest {
-                group_id: GROUP.into(),
-                session_timeout_ms: SESSION_MS,
-                rebalance_timeout_ms: REBALANCE_MS,
-                member_id: self.id.clone(),
-                group_instance_id: self.instance.clone(),
-                protocol_type: "sim".into(),
-                protocols: vec![protocol],
-                ..Default::default()
-            };
+            let request = self.standing().join("sim", Bytes::new());
             let answer: JoinGroupResponse = client.call(JOIN_GROUP, &request).await?;
             match code(answer.error_code) {
                 ErrorCode::None => {
@@ -184,20 +172,12 @@ impl Member {
     async fn sync(&mut self, client: &Client, members: &[Str]) -> Option<Share> {
         let share = |(nth, member): (usize, &Str)| SyncGroupRequestAssignment {
             member_id: member.clone(),
-            assignment: (0..self.partitions)
-                .filter(|partition| usize::try_from(*partition).is_ok_and(|p| p % members.len() == nth))
+            assignment: dealt(self.partitions, nth, members.len())
                 .map(|partition| u8::try_from(partition).expect("few partitions"))
                 .collect::<Vec<u8>>()
                 .into(),
         };
-        let request = SyncGroupRequest {
-            group_id: GROUP.into(),
-            generation_id: self.generation,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-            assignments: members.iter().enumerate().map(share).collect(),
-            ..Default::default()
-        };
+        let request = self.standing().sync(members.iter().enumerate().map(share).collect());
         let answer: SyncGroupResponse = client.call(SYNC_GROUP, &request).await?;
         let error = code(answer.error_code);
         if !error.is_ok() {
@@ -212,13 +192,7 @@ impl Member {
     }
 
     async fn beat(&mut self, client: &Client) -> Option<()> {
-        let request = HeartbeatRequest {
-            group_id: GROUP.into(),
-            generation_id: self.generation,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-        };
-        let answer: HeartbeatResponse = client.call(HEARTBEAT, &request).await?;
+        let answer: HeartbeatResponse = client.call(HEARTBEAT, &self.standing().heartbeat()).await?;
         match code(answer.error_code) {
             ErrorCode::None => Some(()),
             error => self.begin_anew(HEARTBEAT, error),
@@ -249,23 +223,7 @@ impl Member {
         if share.is_empty() {
             return self.beat(client).await;
         }
-        let partition = |(index, number): (&i32, &i64)| OffsetCommitRequestPartition {
-            partition_index: *index,
-            committed_offset: *number + 1,
-            ..Default::default()
-        };
-        let request = OffsetCommitRequest {
-            group_id: GROUP.into(),
-            generation_id_or_member_epoch: self.generation,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-            topics: vec![OffsetCommitRequestTopic {
-                name: topic_name(TOPIC).into(),
-                partitions: share.iter().map(partition).collect(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
+        let request = self.standing().commit(share);
         let newest = self.run.group.borrow().newest;
         let answer: OffsetCommitResponse = client.call(OFFSET_COMMIT, &request).await?;
         let mut history = self.run.group.borrow_mut();

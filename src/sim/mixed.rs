@@ -9,19 +9,17 @@ use super::client::{
     CONSUMER_HEARTBEAT, Call, Client, HEARTBEAT, JOIN_GROUP, LEAVE_GROUP, OFFSET_COMMIT_EPOCHS, SYNC_GROUP,
 };
 use super::groups::{self, GroupHistory, Share, code, is_away};
+use super::standing::{REBALANCE_MS, Standing, TOPIC, dealt};
 use super::workload::{Run, topic_name};
 use crate::base::{ErrorCode, TopicId};
 use crate::wire::generated::consumer_group_heartbeat_request::TopicPartitions;
 use crate::wire::generated::consumer_protocol_assignment::TopicPartition;
-use crate::wire::generated::join_group_request::JoinGroupRequestProtocol;
 use crate::wire::generated::leave_group_request::MemberIdentity;
-use crate::wire::generated::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use crate::wire::generated::sync_group_request::SyncGroupRequestAssignment;
 use crate::wire::generated::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ConsumerProtocolAssignment,
-    ConsumerProtocolSubscription, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, SyncGroupRequest,
-    SyncGroupResponse,
+    ConsumerProtocolSubscription, HeartbeatResponse, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, OffsetCommitResponse, SyncGroupResponse,
 };
 use crate::wire::{Decode, Encode, Reader, Str, Writer};
 use bytes::Bytes;
@@ -31,11 +29,6 @@ use std::rc::Rc;
 
 /// The group.
 const GROUP: &str = "mixed";
-/// The topic whose partitions it shares.
-const TOPIC: u32 = 0;
-/// How long a classic member may be silent, and how long any member has for a step.
-const SESSION_MS: i32 = 300;
-const REBALANCE_MS: i32 = 80;
 
 /// Epochs with which a member joins, leaves, and leaves to come back.
 const JOINS: i32 = 0;
@@ -104,6 +97,10 @@ pub(super) async fn judge(run: &Run, partitions: i32) {
 impl Member {
     fn history(&self) -> &RefCell<GroupHistory> {
         &self.run.mixed
+    }
+
+    fn standing(&self) -> Standing<'_> {
+        Standing { group: GROUP, id: &self.id, instance: &self.instance, epoch: self.epoch }
     }
 
     /// A static member is itself under any id.
@@ -240,23 +237,7 @@ impl Member {
 
     /// Commits the next number of each partition.
     async fn commit(&mut self, client: &Client, share: Share) -> Step<()> {
-        let partition = |(index, number): (&i32, &i64)| OffsetCommitRequestPartition {
-            partition_index: *index,
-            committed_offset: *number + 1,
-            ..Default::default()
-        };
-        let request = OffsetCommitRequest {
-            group_id: GROUP.into(),
-            generation_id_or_member_epoch: self.epoch,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-            topics: vec![OffsetCommitRequestTopic {
-                name: topic_name(TOPIC).into(),
-                partitions: share.iter().map(partition).collect(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
+        let request = self.standing().commit(&share);
         let floors: Share =
             share.keys().map(|index| (*index, self.history().borrow().floor(*index))).collect();
         let answer: OffsetCommitResponse =
@@ -331,17 +312,7 @@ impl Member {
             ..Default::default()
         };
         for _ in 0..2 {
-            let protocol = JoinGroupRequestProtocol { name: "range".into(), metadata: versioned(&says) };
-            let request = JoinGroupRequest {
-                group_id: GROUP.into(),
-                session_timeout_ms: SESSION_MS,
-                rebalance_timeout_ms: REBALANCE_MS,
-                member_id: self.id.clone(),
-                group_instance_id: self.instance.clone(),
-                protocol_type: "consumer".into(),
-                protocols: vec![protocol],
-                ..Default::default()
-            };
+            let request = self.standing().join("consumer", versioned(&says));
             let answer: JoinGroupResponse = client.call(JOIN_GROUP, &request).await.ok_or(Ended::Cut)?;
             match code(answer.error_code) {
                 ErrorCode::None => {
@@ -357,20 +328,12 @@ impl Member {
 
     async fn sync(&mut self, client: &Client, members: &[Str]) -> Step<()> {
         let share = |(nth, member): (usize, &Str)| {
-            let own =
-                (0..self.partitions).filter(|p| usize::try_from(*p).is_ok_and(|p| p % members.len() == nth));
+            let own = dealt(self.partitions, nth, members.len());
             let own = TopicPartition { topic: topic_name(TOPIC).into(), partitions: own.collect() };
             let message = ConsumerProtocolAssignment { assigned_partitions: vec![own], user_data: None };
             SyncGroupRequestAssignment { member_id: member.clone(), assignment: versioned(&message) }
         };
-        let request = SyncGroupRequest {
-            group_id: GROUP.into(),
-            generation_id: self.epoch,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-            assignments: members.iter().enumerate().map(share).collect(),
-            ..Default::default()
-        };
+        let request = self.standing().sync(members.iter().enumerate().map(share).collect());
         let answer: SyncGroupResponse = client.call(SYNC_GROUP, &request).await.ok_or(Ended::Cut)?;
         match code(answer.error_code) {
             ErrorCode::None => {}
@@ -386,13 +349,8 @@ impl Member {
     }
 
     async fn beat_classic(&mut self, client: &Client) -> Step<()> {
-        let request = HeartbeatRequest {
-            group_id: GROUP.into(),
-            generation_id: self.epoch,
-            member_id: self.id.clone(),
-            group_instance_id: self.instance.clone(),
-        };
-        let answer: HeartbeatResponse = client.call(HEARTBEAT, &request).await.ok_or(Ended::Cut)?;
+        let answer: HeartbeatResponse =
+            client.call(HEARTBEAT, &self.standing().heartbeat()).await.ok_or(Ended::Cut)?;
         match code(answer.error_code) {
             ErrorCode::None => Ok(()),
             error => Err(self.stumble(HEARTBEAT, error)),
