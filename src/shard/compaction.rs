@@ -10,11 +10,9 @@ use super::{Broker, FilesOf, Shard};
 use crate::base::digest::DigestKey;
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{Offset, TopicPartition};
-use crate::log::compact::{
-    Fate, Look, Mapped, Mapping, Policy, Sieve, Sifted, Work, group_end, transaction_end,
-};
+use crate::log::compact::{Fate, Look, Mapped, Mapping, Policy, Sieve, Sifted, Work, group_end};
 use crate::seam::{IoError, World};
-use crate::wire::batch::{BatchMeta, KeyWalk, Keyed, Rewrite, emptied};
+use crate::wire::batch::{BatchMeta, EndMarker, KeyWalk, Keyed, Rewrite, emptied};
 use bytes::Bytes;
 use futures_lite::future::or;
 use std::time::Duration;
@@ -216,8 +214,8 @@ impl<B: Broker> Round<B> {
                     Look::Enough => return Ok(mapping.finish()),
                     Look::Past => {}
                     Look::Marker => {
-                        if let Some(committed) = transaction_end(&batch) {
-                            mapping.marker(&meta, committed);
+                        if let Some(marker) = EndMarker::read(&batch) {
+                            mapping.marker(&meta, marker.committed);
                         }
                     }
                     Look::Records => {
@@ -283,7 +281,7 @@ impl<B: Broker> Round<B> {
         let mut changed = false;
         let mut reading = source.read().await?;
         while let Some((meta, batch)) = reading.next().await? {
-            let ends = meta.is_control() && transaction_end(&batch).is_some();
+            let ends = EndMarker::read(&batch).is_some();
             let fate = sieve.fate(&meta, ends);
             let what = match fate {
                 Fate::Sift => {

@@ -10,7 +10,7 @@ use crate::base::{ErrorCode, Now, Offset, ProducerEpoch, ProducerId, TopicPartit
 use crate::replica::{self, Source, Waiter};
 use crate::seam::World;
 use crate::wire::batch::{
-    BatchBuilder, BatchMeta, ClientRules, Codec, Valid, records, validate_client_batch,
+    BatchBuilder, BatchMeta, ClientRules, Codec, TRANSACTIONAL, Valid, records, validate_client_batch,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -18,9 +18,6 @@ use std::fmt::Display;
 
 /// Length, attributes, deltas, lengths of key and value, count of headers, each at its longest.
 const RECORD_OVERHEAD: usize = 32;
-
-/// Attribute bit of a batch of a transaction.
-const TRANSACTIONAL: i16 = 1 << 4;
 
 /// A record to append: its key, and its value or `None` for a tombstone.
 pub(super) type Entry<'a> = (&'a Bytes, Option<&'a Bytes>);

@@ -19,6 +19,16 @@ use crate::wire::generated::{OffsetCommitRequest, OffsetCommitResponse};
 /// First version in which an unknown group is told as such.
 const UNKNOWN_GROUP_FROM: i16 = 9;
 
+/// An offset that a request asks to keep.
+pub(super) struct Asked<'a> {
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) metadata: Option<&'a Str>,
+    pub(super) topic_id: TopicId,
+    /// When it expires, where the request says so.
+    pub(super) expire_ms: Option<i64>,
+}
+
 impl Coordinator {
     pub(super) fn commit(&mut self, asker: Asker, request: &OffsetCommitRequest, version: i16, now: Now) {
         let verdicts = self.verdicts(request, version, now);
@@ -81,17 +91,9 @@ impl Coordinator {
         now: Now,
     ) -> Result<(), ErrorCode> {
         let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
-        if !self.groups.contains_key(id) {
-            if generation >= 0 {
-                let since = version >= UNKNOWN_GROUP_FROM;
-                return Err(if since { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration });
-            }
-            if !self.has_room(true) {
-                return Err(ErrorCode::CoordinatorNotAvailable);
-            }
-            // A consumer that takes its partitions itself, or a tool: the group only keeps offsets.
-            self.put(ClassicGroup::new(id.detached(), now.wall_ms));
-        }
+        let since = version >= UNKNOWN_GROUP_FROM;
+        let unknown = if since { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration };
+        self.keep_group(id, generation, unknown, now)?;
         let instance = request.group_instance_id.as_deref();
         let check = self.with_group(id, now, |group, turn| {
             group.check_commit(&request.member_id, instance, generation, turn)
@@ -106,26 +108,65 @@ impl Coordinator {
         partition: &OffsetCommitRequestPartition,
         now: Now,
     ) -> Result<(), ErrorCode> {
-        let metadata = partition.committed_metadata.as_ref();
-        self.check_metadata(metadata)?;
+        let kept = request.retention_time_ms;
+        let place = (&request.group_id, &topic.name, partition.partition_index);
+        let asked = Asked {
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.committed_metadata.as_ref(),
+            topic_id: self.topic_id(&topic.name, topic.topic_id),
+            expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
+        };
+        let committed = self.record_offset(place, &asked, now)?;
+        self.offsets.put(place.0, place.1, place.2, committed);
+        Ok(())
+    }
+
+    /// Makes sure of a group that is asked to keep an offset for a member of this generation: a consumer that takes its
+    /// partitions itself, or a tool, has none, and its group only keeps offsets.
+    pub(super) fn keep_group(
+        &mut self,
+        id: &Str,
+        generation: i32,
+        unknown: ErrorCode,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        if self.groups.contains_key(id) {
+            return Ok(());
+        }
+        if generation >= 0 {
+            return Err(unknown);
+        }
+        if !self.has_room(true) {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        self.put(ClassicGroup::new(id.detached(), now.wall_ms));
+        Ok(())
+    }
+
+    /// Checks an offset and has it written down; the caller says from when on it counts.
+    pub(super) fn record_offset(
+        &mut self,
+        (group, topic, index): (&Str, &Str, i32),
+        asked: &Asked<'_>,
+        now: Now,
+    ) -> Result<Committed, ErrorCode> {
+        self.check_metadata(asked.metadata)?;
         if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
-        let kept = request.retention_time_ms;
-        let (group, index) = (&request.group_id, partition.partition_index);
         let committed = Committed {
-            offset: partition.committed_offset,
-            leader_epoch: partition.committed_leader_epoch,
-            metadata: metadata.map(Str::detached).unwrap_or_default(),
+            offset: asked.offset,
+            leader_epoch: asked.leader_epoch,
+            metadata: asked.metadata.map(Str::detached).unwrap_or_default(),
             commit_ms: now.wall_ms,
-            expire_ms: (kept != -1).then(|| now.wall_ms.saturating_add(kept)),
-            topic_id: self.topic_id(&topic.name, topic.topic_id),
-            pace: self.pace((group, &topic.name, index), partition.committed_offset, now),
+            expire_ms: asked.expire_ms,
+            topic_id: asked.topic_id,
+            pace: self.pace((group, topic, index), asked.offset, now),
             number: 0,
         };
-        self.output.records.push(record::offset(group, &topic.name, index, &(&committed).into()));
-        self.offsets.put(group, &topic.name, index, committed);
-        Ok(())
+        self.output.records.push(record::offset(group, topic, index, &(&committed).into()));
+        Ok(committed)
     }
 
     /// How fast a group commits with this offset.

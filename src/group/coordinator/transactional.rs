@@ -1,14 +1,14 @@
 //! TxnOffsetCommit, and the ends of transactions: their offsets count from the marker on (rows 68, 74 and 75).
 
 use super::Coordinator;
-use crate::base::limits::OFFSETS_PER_COORDINATOR_MAX;
+use super::commit::Asked;
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset, ProducerId};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::ClassicGroup;
 use crate::group::consumer::ConsumerGroup;
 use crate::group::offsets::Committed;
-use crate::group::record::{self, Replayed, replayed};
+use crate::group::record::{Replayed, replayed};
 use crate::group::settings::Now;
 use crate::wire::generated::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -53,15 +53,7 @@ impl Coordinator {
                 error => error,
             });
         }
-        if !self.groups.contains_key(id) {
-            if generation >= 0 {
-                return Err(ErrorCode::IllegalGeneration);
-            }
-            if !self.has_room(true) {
-                return Err(ErrorCode::CoordinatorNotAvailable);
-            }
-            self.put(ClassicGroup::new(id.detached(), now.wall_ms));
-        }
+        self.keep_group(id, generation, ErrorCode::IllegalGeneration, now)?;
         let instance = request.group_instance_id.as_deref();
         let check = self.with_group(id, now, |group, turn| {
             group.check_commit_in_transaction(&request.member_id, instance, generation, turn)
@@ -94,24 +86,16 @@ impl Coordinator {
         partition: &TxnOffsetCommitRequestPartition,
         now: Now,
     ) -> Result<(), ErrorCode> {
-        let metadata = partition.committed_metadata.as_ref();
-        self.check_metadata(metadata)?;
-        if self.offsets.len() >= OFFSETS_PER_COORDINATOR_MAX {
-            return Err(ErrorCode::CoordinatorNotAvailable);
-        }
-        let (group, index) = (&request.group_id, partition.partition_index);
-        let committed = Committed {
+        let place = (&request.group_id, &topic.name, partition.partition_index);
+        let asked = Asked {
             offset: partition.committed_offset,
             leader_epoch: partition.committed_leader_epoch,
-            metadata: metadata.map(Str::detached).unwrap_or_default(),
-            commit_ms: now.wall_ms,
-            expire_ms: None,
+            metadata: partition.committed_metadata.as_ref(),
             topic_id: self.topic_id(&topic.name, topic.topic_id),
-            pace: self.pace((group, &topic.name, index), partition.committed_offset, now),
-            number: 0,
+            expire_ms: None,
         };
-        self.output.records.push(record::offset(group, &topic.name, index, &(&committed).into()));
-        self.take_pending(ProducerId(request.producer_id), (group, &topic.name, index), committed);
+        let committed = self.record_offset(place, &asked, now)?;
+        self.take_pending(ProducerId(request.producer_id), place, committed);
         Ok(())
     }
 

@@ -24,20 +24,3 @@ pub use keys::KeyMap;
 pub use mapping::{Look, Mapped, Mapping};
 pub use plan::{Extent, Policy, Work, group_end, look};
 pub use sifting::{Fate, LastOf, Sieve, Sifted};
-
-use crate::wire::batch::visit_records;
-
-/// What a control batch says of its transaction: committed, aborted, or that it is no transaction's marker.
-#[must_use]
-pub fn transaction_end(batch: &[u8]) -> Option<bool> {
-    let mut found = None;
-    // The key is a version and a type, as 16-bit numbers (`ControlRecordType` of Apache Kafka).
-    let walked = visit_records(batch, |record| {
-        found = match record.key {
-            Some([_, _, 0, 0, ..]) => Some(false),
-            Some([_, _, 0, 1, ..]) => Some(true),
-            _ => None,
-        };
-    });
-    found.filter(|_| walked.is_ok())
-}

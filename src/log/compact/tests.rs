@@ -1,21 +1,22 @@
 //! Random histories with transactions, tombstones and rounds that end early, compacted batch by batch, against a model
 //! that knows every record.
 
-use super::{Fate, Look, Mapped, Mapping, Sieve, Sifted, transaction_end};
+use super::{Fate, Look, Mapped, Mapping, Sieve, Sifted};
 use crate::base::digest::DigestKey;
 use crate::base::mutant::{Mutant, plant};
 use crate::base::random::Random;
 use crate::base::{LeaderEpoch, Offset};
 use crate::log::producers::ProducerStates;
-use crate::wire::batch::{BatchBuilder, BatchMeta, Codec, KeyWalk, Record, Rewrite, emptied, records};
+use crate::wire::batch::{
+    BatchBuilder, BatchMeta, CONTROL, Codec, EndMarker, KeyWalk, Record, Rewrite, TRANSACTIONAL, emptied,
+    records,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const RETENTION_MS: i64 = 100;
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
 
 /// A batch as the model sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -268,7 +269,7 @@ impl History {
             if meta.base_offset >= upto {
                 return Some(batch.clone());
             }
-            let fate = sieve.fate(&meta, meta.is_control() && transaction_end(batch).is_some());
+            let fate = sieve.fate(&meta, EndMarker::read(batch).is_some());
             let what = if fate == Fate::Sift {
                 let mut walk = KeyWalk::new(batch, digest).unwrap();
                 let mut take = |keyed| {
@@ -304,7 +305,7 @@ fn mapped(log: &[Bytes], (from, upto): (Offset, Offset), bytes: usize, digest: D
         match mapping.look(&meta) {
             Look::Enough => break,
             Look::Past => {}
-            Look::Marker => mapping.marker(&meta, transaction_end(batch).unwrap()),
+            Look::Marker => mapping.marker(&meta, EndMarker::read(batch).unwrap().committed),
             Look::Records => {
                 let mut walk = KeyWalk::new(batch, digest).unwrap();
                 while !walk.step(|keyed| mapping.record(&meta, &keyed)).unwrap() {}

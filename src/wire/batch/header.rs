@@ -27,6 +27,12 @@ pub(super) struct Raw {
 
 const _: () = assert!(size_of::<Raw>() == BATCH_HEADER_BYTES);
 
+/// Attribute bit of a batch that belongs to a transaction.
+pub const TRANSACTIONAL: i16 = 1 << 4;
+
+/// Attribute bit of a marker.
+pub const CONTROL: i16 = 1 << 5;
+
 /// Bytes before the part that the length counts.
 pub(super) const LENGTH_END: usize = 12;
 /// Where the CRC lies, and where the bytes that it covers begin.
@@ -175,13 +181,13 @@ impl BatchMeta {
     /// Whether the batch belongs to a transaction.
     #[must_use]
     pub fn is_transactional(&self) -> bool {
-        self.attributes & (1 << 4) != 0
+        self.attributes & TRANSACTIONAL != 0
     }
 
     /// Whether it is a marker that the broker wrote, not data.
     #[must_use]
     pub fn is_control(&self) -> bool {
-        self.attributes & (1 << 5) != 0
+        self.attributes & CONTROL != 0
     }
 
     /// When the batch's tombstones, or its marker, may go, in ms (KIP-534); `None` until compaction has met them. The

@@ -1,13 +1,9 @@
 //! Markers that end a transaction in one partition (KIP-98): control batches of one record.
 
-use super::header::BatchMeta;
+use super::header::{BatchMeta, CONTROL, TRANSACTIONAL};
 use super::records::{BatchBuilder, visit_records};
 use crate::base::{ProducerEpoch, ProducerId};
 use bytes::Bytes;
-
-/// Attribute bits of a marker's batch.
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
 
 /// Types of control records that end transactions (`ControlRecordType`).
 const ABORT: i16 = 0;

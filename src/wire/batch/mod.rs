@@ -15,7 +15,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use header::{BatchMeta, Codec, Stamp, patch_offsets, rewrite_stamp};
+pub use header::{BatchMeta, CONTROL, Codec, Stamp, TRANSACTIONAL, patch_offsets, rewrite_stamp};
 pub use keyed::{KeyWalk, Keyed};
 pub use marker::EndMarker;
 pub use records::{BatchBuilder, Record, RecordError, RecordView, records, visit_records};
