@@ -23,6 +23,7 @@ const LAYERS: &[Layer] = &[
     layer("seam", &["base"]),
     layer("log", &["base", "wire"]),
     layer("cluster", &["base", "wire"]),
+    layer("quorum", &["base", "wire"]),
     layer("replica", &["base", "wire", "log"]),
     layer("group", &["base", "wire"]),
     layer("txn", &["base", "wire"]),
@@ -34,7 +35,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "shard",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "replica", "group", "txn",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "replica", "group", "txn",
             "security", "api",
         ],
     ),
@@ -42,7 +43,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "sim",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "replica", "group", "txn",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "replica", "group", "txn",
             "security", "api", "shard",
         ],
     ),
@@ -52,7 +53,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 const EVERYTHING: &[&str] = &[
-    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "replica", "group", "txn", "security",
+    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "replica", "group", "txn", "security",
     "api", "shard", "rt", "sim", "load", "boot",
 ];
 
@@ -77,13 +78,15 @@ const OUTSIDE: &[Layer] = &[
     layer("hdrhistogram", &["metrics", "load"]),
     layer("prometheus_client", &["metrics"]),
     layer("futures_lite", &["seam", "shard", "rt", "sim", "load", "boot", "bin"]),
-    layer("crc32c", &["wire", "log", "cluster", "load"]),
+    layer("crc32c", &["wire", "log", "cluster", "quorum", "load"]),
     layer("flate2", &["wire"]),
     layer("lz4_flex", &["wire"]),
     layer("snap", &["wire"]),
     layer("zstd", &["wire"]),
     layer("zerocopy", &["base", "wire", "log"]),
+    layer("raft", &["quorum"]),
     layer("regex", &["group", "txn"]),
+    layer("slog", &["quorum"]),
     layer("bytes", EVERYTHING),
 ];
 

@@ -27,6 +27,9 @@ pub const RECORDS_PER_PROPOSAL_MAX: usize = 10_000;
 /// Topics that one Metadata request creates; a client that names more gets the others when it asks again.
 pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
 
+/// Voters of the coordinators' quorum: more than seven cost more than their loss would.
+pub const VOTERS_MAX: usize = 7;
+
 /// Shards in one process.
 pub const SHARDS_MAX: u16 = 256;
 
