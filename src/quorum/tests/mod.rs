@@ -5,7 +5,7 @@ mod files;
 mod net;
 
 use super::*;
-use crate::base::Random;
+use crate::base::random::Random;
 use crate::base::mutant::{self, Mutant};
 use bytes::Bytes;
 use net::{Net, Plan};
