@@ -87,6 +87,7 @@ impl<B: Broker> Shard<B> {
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
             overflow: RefCell::default(),
+            peers: super::peers::Peers::default(),
             changes: RefCell::default(),
             changes_due: Notify::default(),
             followed: Cell::default(),
