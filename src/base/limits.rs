@@ -24,6 +24,9 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 4096;
 /// Records of the metadata that one request may lead to (Kafka: 10,000; `QuorumController.MAX_RECORDS_PER_USER_OP`).
 pub const RECORDS_PER_PROPOSAL_MAX: usize = 10_000;
 
+/// Leaders that are moved to where they are preferred at a time: each move makes its clients look for the leader.
+pub const LEADERS_MOVED_AT_ONCE_MAX: usize = 100;
+
 /// Topics that one Metadata request creates; a client that names more gets the others when it asks again.
 pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
 
