@@ -114,6 +114,8 @@ pub enum Message {
         /// The answer.
         reply: Box<Reply>,
     },
+    /// Others lead this broker's partitions: the receiver may stop, too.
+    HandedOver,
     /// Every shard is ready: accept clients.
     Serve,
     /// The sender's clients are answered and it takes no more requests: nothing more comes from it.

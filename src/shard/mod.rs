@@ -42,7 +42,7 @@ pub use message::{Message, Origin, ReadBudget};
 
 use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
 use crate::base::limits::FRAME_BYTES_MAX;
-use crate::base::{ShardId, TopicPartition};
+use crate::base::{BrokerEpoch, ShardId, TopicPartition};
 use crate::cluster::ClusterState;
 use crate::conf::BrokerConf;
 use crate::metrics::{FlightRecorder, ShardMetrics, ShardTables};
@@ -81,6 +81,8 @@ struct Inner<B: Broker> {
     node: NodeInfo,
     data_dir: PathBuf,
     cluster_id: String,
+    /// Under which epoch this broker was closed in good order, if it was.
+    clean_epoch: Option<BrokerEpoch>,
     tables: ShardTables,
     /// The slowest requests.
     flights: RefCell<FlightRecorder>,

@@ -7,6 +7,8 @@
 mod answer;
 mod backoff;
 mod call;
+mod epoch;
+mod leaving;
 mod link;
 mod serve;
 
@@ -59,6 +61,7 @@ pub(super) struct Peers {
     links: RefCell<BTreeMap<(NodeId, Lane), Rc<Link>>>,
     /// Requests of peers that shard 0 answers.
     asked: RefCell<BTreeMap<u64, answer::Asked>>,
+    leaving: leaving::Leaving,
 }
 
 impl<B: Broker> Shard<B> {
