@@ -24,6 +24,7 @@ const LAYERS: &[Layer] = &[
     layer("log", &["base", "wire"]),
     layer("cluster", &["base", "wire"]),
     layer("quorum", &["base", "wire"]),
+    layer("peer", &["base", "wire", "cluster"]),
     layer("replica", &["base", "wire", "log"]),
     layer("group", &["base", "wire"]),
     layer("txn", &["base", "wire"]),
@@ -35,7 +36,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "shard",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "replica", "group", "txn",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica", "group", "txn",
             "security", "api",
         ],
     ),
@@ -43,7 +44,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "sim",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "replica", "group", "txn",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica", "group", "txn",
             "security", "api", "shard",
         ],
     ),
@@ -53,8 +54,8 @@ const LAYERS: &[Layer] = &[
 ];
 
 const EVERYTHING: &[&str] = &[
-    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "replica", "group", "txn", "security",
-    "api", "shard", "rt", "sim", "load", "boot",
+    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica", "group", "txn",
+    "security", "api", "shard", "rt", "sim", "load", "boot",
 ];
 
 /// Crates and parts of `std` that only some layers may name. Every dependency has a row.

@@ -2,7 +2,7 @@
 
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
 use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, ShardId, TopicId, TopicPartition};
-use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
+use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Registration, decide};
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Now, Settings};
@@ -56,8 +56,18 @@ impl<T> Answer<T> {
 impl Fixture {
     pub(super) fn new() -> Self {
         let mut cluster = ClusterState::new("abcdefghijklmnopqrstuv");
-        let broker = Record::Broker { id: NodeId(1), host: "localhost".into(), port: 9092, rack: None };
-        cluster.apply(&broker);
+        let broker = Registration {
+            id: NodeId(1),
+            incarnation: [1; 16],
+            host: "localhost".into(),
+            port: 9092,
+            peer: "".into(),
+            rack: None,
+            shards: 1,
+            clean_epoch: None,
+        };
+        let (records, _) = decide(&cluster, Command::RegisterBroker(broker));
+        records.iter().for_each(|record| cluster.apply(record));
         Fixture {
             cluster,
             conf: BrokerConf::defaults(),
@@ -65,6 +75,7 @@ impl Fixture {
                 id: 1,
                 host: "localhost".into(),
                 port: 9092,
+                peer: Str::EMPTY,
                 rack: None,
                 log_dir: "/data".into(),
                 space: Cell::new((1000, 400)),

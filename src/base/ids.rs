@@ -36,6 +36,15 @@ id! {
     LeaderEpoch(i32)
 }
 id! {
+    /// Version of a partition's entry in the metadata; rises with every change of it, never falls. A change names the
+    /// version that it is made to.
+    PartitionEpoch(i32)
+}
+id! {
+    /// Incarnation of a broker: given at its registration, rises with each. -1 means that it isn't known.
+    BrokerEpoch(i64)
+}
+id! {
     /// Cluster-wide unique id of an idempotent or transactional producer (KIP-98); -1 means none.
     ProducerId(i64)
 }

@@ -17,7 +17,8 @@ pub use asker::Asker;
 pub use error_code::ErrorCode;
 pub use guard::Guard;
 pub use ids::{
-    LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition,
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId,
+    ShardId, TopicId, TopicPartition,
 };
 pub use java_hash::partition_for;
 pub use now::Now;

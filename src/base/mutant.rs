@@ -84,6 +84,24 @@ pub enum Mutant {
     MendEarly,
     /// Let a leader act before it knows what is committed.
     ActEarly,
+    /// Let a broker that may have lost records stay in sync or eligible.
+    TrustLossyRestart,
+    /// Leave who is fenced in sync.
+    FencedInSync,
+    /// Let who is fenced join those in sync.
+    FencedJoin,
+    /// Take other in-sync replicas whatever registrations they fetched under.
+    AnyBrokerEpoch,
+    /// Take other in-sync replicas whatever they were decided upon.
+    AnyPartitionEpoch,
+    /// Let who was eligible stay so while those in sync are enough to acknowledge.
+    KeepEligible,
+    /// Let any replica lead where nobody may.
+    ElectAnyone,
+    /// Let a new leader lead in the old one's term.
+    KeepTerm,
+    /// Take a reassignment for complete before the added replicas are in sync.
+    CompleteEarly,
 }
 
 impl Mutant {
@@ -120,6 +138,19 @@ impl Mutant {
         Mutant::SwapBeforeFlush,
         Mutant::CleanBeforeRound,
         Mutant::DropTombstonesAtOnce,
+    ];
+
+    /// Those of elections that the exhaustive model of `cluster` must notice.
+    pub const OF_ELECTIONS: &'static [Mutant] = &[
+        Mutant::TrustLossyRestart,
+        Mutant::FencedInSync,
+        Mutant::FencedJoin,
+        Mutant::AnyBrokerEpoch,
+        Mutant::AnyPartitionEpoch,
+        Mutant::KeepEligible,
+        Mutant::ElectAnyone,
+        Mutant::KeepTerm,
+        Mutant::CompleteEarly,
     ];
 
     /// Those of compaction that its own random histories must notice, for they take transactions.
