@@ -33,6 +33,9 @@ pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
 /// Voters of the coordinators' quorum: more than seven cost more than their loss would.
 pub const VOTERS_MAX: usize = 7;
 
+/// Bytes of committed entries in one answer to a node that follows the metadata, about.
+pub const FOLLOWED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Shards in one process.
 pub const SHARDS_MAX: u16 = 256;
 

@@ -225,6 +225,14 @@ impl Recovered {
     }
 }
 
+/// A log as a file of one frame.
+#[must_use]
+pub fn written(log: &Recovered, node: NodeId) -> Bytes {
+    let Recovered { voters, term, vote, commit, .. } = log.clone();
+    let stand = Stand { node, voters, term, vote, commit, last: log.last() };
+    frame(&stand, log.snapshot.as_ref(), &log.entries, 0).0
+}
+
 /// Reads a log. A torn last frame is left out: what it promises was never said.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ mod standing;
 mod store;
 mod writes;
 
-pub use disk::{Damage, DiskError, Recovered, read};
+pub use disk::{Damage, DiskError, Recovered, read, written};
 pub use effects::{Committed, Effects, Input, Proposed, Role, Snapshot, Write};
 pub use message::check as check_message;
 pub use node::{Quorum, QuorumConf};

@@ -1,7 +1,7 @@
 //! The machine.
 
 use super::disk::{Recovered, Stand};
-use super::effects::{Effects, Input, Proposed, Role, Snapshot};
+use super::effects::{Committed, Effects, Input, Proposed, Role, Snapshot};
 use super::guard::{Verdict, judge};
 use super::mend::Mending;
 use super::message::{Message, Whole};
@@ -131,6 +131,29 @@ impl Quorum {
             }
         }
         standing
+    }
+
+    /// The log up to an entry that was handed out: the state that it begins with, and the entries after that.
+    #[must_use]
+    pub fn log(&self, upto: u64) -> Option<(Option<Snapshot>, Vec<Committed>)> {
+        let Mind::Voting(node) = &self.mind else { return None };
+        let snapshot = node.store().snapshot().cloned();
+        let from = snapshot.as_ref().map_or(1, |snapshot| snapshot.index + 1);
+        Some((snapshot, self.entries(from, upto, usize::MAX)?))
+    }
+
+    /// Entries from one on, up to one that was handed out, of about so many bytes; `None` if they aren't kept.
+    #[must_use]
+    pub fn entries(&self, from: u64, upto: u64, bytes_max: usize) -> Option<Vec<Committed>> {
+        let Mind::Voting(node) = &self.mind else { return None };
+        let store = node.store();
+        let mut room = bytes_max;
+        let fits = |entry: &&Committed| {
+            let fits = room > 0 && entry.index <= upto;
+            room = room.saturating_sub(entry.data.len().max(1));
+            fits
+        };
+        (from >= store.first()).then(|| store.from(from).iter().take_while(fits).cloned().collect())
     }
 
     fn vote(&mut self, input: Input, out: &mut Effects) {

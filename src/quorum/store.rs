@@ -42,13 +42,18 @@ impl Store {
         self.snapshot.as_ref()
     }
 
+    /// The first index that is there, or would be.
+    pub(super) fn first(&self) -> u64 {
+        self.before.0 + 1
+    }
+
     pub(super) fn last(&self) -> u64 {
         self.before.0 + self.entries.len() as u64
     }
 
     /// The entries from an index on that are there.
     pub(super) fn from(&self, index: u64) -> &[Committed] {
-        &self.entries[self.place(index.max(self.before.0 + 1)).min(self.entries.len())..]
+        &self.entries[self.place(index.max(self.first())).min(self.entries.len())..]
     }
 
     /// The term of an entry that is there.
@@ -164,7 +169,7 @@ impl Storage for Store {
     }
 
     fn first_index(&self) -> raft::Result<u64> {
-        Ok(self.before.0 + 1)
+        Ok(self.first())
     }
 
     fn last_index(&self) -> raft::Result<u64> {

@@ -76,7 +76,7 @@ fn every_torn_end_is_cut_and_no_more() {
 #[test]
 fn damage_before_the_end_is_told_with_where_the_voter_stood() {
     let bytes = file(4);
-    for position in (0..130).map(|byte| BLOCK_BYTES + byte) {
+    for position in (0..120).map(|byte| BLOCK_BYTES + byte) {
         let mut bad = bytes.clone();
         bad[position] ^= 0x10;
         let log = read_it(bad).unwrap();
