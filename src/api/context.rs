@@ -58,6 +58,8 @@ pub struct NodeInfo {
     pub host: Str,
     /// Its port.
     pub port: u16,
+    /// HOST:PORT where other nodes reach it; empty if there are none.
+    pub peer: Str,
     /// Its rack.
     pub rack: Option<Str>,
     /// Its log directory.

@@ -75,6 +75,7 @@ impl Fixture {
                 id: 1,
                 host: "localhost".into(),
                 port: 9092,
+                peer: Str::EMPTY,
                 rack: None,
                 log_dir: "/data".into(),
                 space: Cell::new((1000, 400)),

@@ -36,6 +36,12 @@ pub const SHARDS_MAX: u16 = 256;
 /// Requests of one connection that may be in flight before its reader pauses.
 pub const PIPELINE_MAX: usize = 64;
 
+/// Calls to one other node over one connection that may wait for their answers before callers are refused.
+pub const PEER_CALLS_MAX: usize = 256;
+
+/// Requests of one connection of another node that may be worked on before its reader pauses.
+pub const PEER_PIPELINE_MAX: usize = 64;
+
 /// Client connections on one shard.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 32 * 1024;
 

@@ -14,7 +14,6 @@ use crate::cluster::{
     ClusterState, Command, Journal, Outcome, QuorumFacts, Record, Registration, VoterFacts, decide,
 };
 use crate::seam::{File, Files, IoError, World};
-use crate::wire::Str;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -81,7 +80,7 @@ impl<B: Broker> Shard<B> {
             incarnation: self.incarnation(),
             host: node.host.clone(),
             port: node.port,
-            peer: Str::EMPTY,
+            peer: node.peer.clone(),
             rack: node.rack.clone(),
             shards: self.shards(),
             clean_epoch: None,

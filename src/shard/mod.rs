@@ -2,7 +2,8 @@
 //!
 //! Every shard is the same program. It has client connections (`connection`, `origin`, `fetch`) and owns partitions
 //! (`owner`, `reads`, `offsets`, `flush`, `maintenance`), those of groups and transactions with their coordinators
-//! (`groups`, `txns`, `coordinated`); shard 0 also has the embedded coordinator (`coordinator`).
+//! (`groups`, `txns`, `coordinated`); shard 0 also has the embedded coordinator (`coordinator`). Other nodes are behind
+//! `peers`.
 //! The two halves talk by `message`s, over the mesh or, within one shard, by direct calls.
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
@@ -28,6 +29,7 @@ mod offsets;
 mod origin;
 mod owner;
 mod partition;
+mod peers;
 mod reads;
 mod shortage;
 pub mod storage;
@@ -40,7 +42,7 @@ pub use message::{Message, Origin, ReadBudget};
 
 use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
 use crate::base::limits::FRAME_BYTES_MAX;
-use crate::base::{ShardId, TopicPartition};
+use crate::base::{BrokerEpoch, ShardId, TopicPartition};
 use crate::cluster::ClusterState;
 use crate::conf::BrokerConf;
 use crate::metrics::{FlightRecorder, ShardMetrics, ShardTables};
@@ -79,6 +81,8 @@ struct Inner<B: Broker> {
     node: NodeInfo,
     data_dir: PathBuf,
     cluster_id: String,
+    /// Under which epoch this broker was closed in good order, if it was.
+    clean_epoch: Option<BrokerEpoch>,
     tables: ShardTables,
     /// The slowest requests.
     flights: RefCell<FlightRecorder>,
@@ -111,6 +115,8 @@ struct Inner<B: Broker> {
     followed: Cell<u64>,
     /// Messages that the mesh had no room for, in order, by receiver.
     overflow: RefCell<BTreeMap<ShardId, VecDeque<Message>>>,
+    /// Other nodes.
+    peers: peers::Peers,
     flush_due: Notify,
     /// Groups of appends on their way to the device.
     commits: flush::Commits<B>,
