@@ -100,8 +100,6 @@ pub enum Mutant {
     ElectAnyone,
     /// Let a new leader lead in the old one's term.
     KeepTerm,
-    /// Take a reassignment for complete before the added replicas are in sync.
-    CompleteEarly,
 }
 
 impl Mutant {
@@ -150,7 +148,6 @@ impl Mutant {
         Mutant::KeepEligible,
         Mutant::ElectAnyone,
         Mutant::KeepTerm,
-        Mutant::CompleteEarly,
     ];
 
     /// Those of compaction that its own random histories must notice, for they take transactions.

@@ -35,6 +35,7 @@ impl<B: Broker> Shard<B> {
             Message::Install { index, state } => self.install(index, state),
             Message::Apply { change, records } => self.apply(change, records),
             Message::Applied { shard, change, records } => self.applied(shard, change, records),
+            Message::Acting(node) => self.0.acting.set(node),
             Message::Raft { from, messages } => self.take_raft(from, messages),
             Message::PeerAsks { from, request } => self.take_peer_request(from, *request),
             Message::PeerAnswer { set, reply } => self.take_peer_reply(set, *reply),

@@ -100,6 +100,8 @@ pub enum Message {
         /// Records of the metadata that it follows.
         records: u64,
     },
+    /// Who acts as the coordinator, as far as this node knows.
+    Acting(Option<NodeId>),
     /// Messages of other voters, for the receiver's quorum.
     Raft {
         /// Whose they are.

@@ -7,7 +7,7 @@ use crate::cluster::{Command, Outcome, QuorumFacts, Record, SessionRules, Sessio
 use crate::peer::NotActing;
 use crate::quorum::{Input, Proposed, Role};
 use crate::seam::{Files, World};
-use crate::shard::message::Origin;
+use crate::shard::message::{Message, Origin};
 use crate::shard::{Broker, Shard};
 use futures_lite::future::or;
 use std::collections::VecDeque;
@@ -143,10 +143,20 @@ impl<B: Broker> Shard<B> {
             }
             _ => {}
         }
+        self.tell_who_acts();
         self.bells().role.notify();
         self.bells().proposals.notify();
         self.bells().sessions.notify();
         self.bells().committed.notify();
+    }
+
+    /// Tells all shards who acts, if that is news.
+    pub(super) fn tell_who_acts(&self) {
+        let acts = self.coordinator(|it| it.hint).flatten();
+        if self.0.acting.replace(acts) != acts {
+            let others = self.every_shard().into_iter().filter(|shard| *shard != self.this());
+            others.for_each(|shard| self.send(shard, Message::Acting(acts)));
+        }
     }
 
     /// Whether what was proposed gets committed is for others to say now.

@@ -60,6 +60,7 @@ impl<B: Broker> Shard<B> {
     /// Takes what another node says of who acts. This node's own vote knows better, if it knows.
     pub(super) fn note_hint(&self, leader: Option<NodeId>) {
         self.coordinator(|it| it.hint = it.role.leader.or(leader));
+        self.tell_who_acts();
     }
 
     /// Waits a little, or until somebody else acts.
