@@ -88,8 +88,6 @@ pub enum Mutant {
     ElectAnyone,
     /// Let a new leader lead in the old one's term.
     KeepTerm,
-    /// Take a reassignment for complete before the added replicas are in sync.
-    CompleteEarly,
 }
 
 impl Mutant {
@@ -138,7 +136,6 @@ impl Mutant {
         Mutant::KeepEligible,
         Mutant::ElectAnyone,
         Mutant::KeepTerm,
-        Mutant::CompleteEarly,
     ];
 
     /// Those of compaction that its own random histories must notice, for they take transactions.

@@ -74,7 +74,7 @@ impl Draft<'_> {
     fn complete_reassignment(&mut self) {
         let entry = &mut self.entry;
         let left = without(&entry.isr, &entry.removing);
-        let joined = entry.adding.iter().all(|node| left.contains(node)) || planted(Mutant::CompleteEarly);
+        let joined = entry.adding.iter().all(|node| left.contains(node));
         if entry.is_reassigning() && joined && !left.is_empty() {
             entry.replicas = without(&entry.replicas, &entry.removing);
             entry.isr = left;
@@ -104,7 +104,8 @@ impl Draft<'_> {
         }
         let was = self.was;
         let known: Vec<NodeId> = self.entry.elr.iter().chain(&was.isr).copied().collect();
-        let lossy = self.around.lossy.filter(|_| was.replicas.len() > 1 && !planted(Mutant::TrustLossyRestart));
+        let lossy =
+            self.around.lossy.filter(|_| was.replicas.len() > 1 && !planted(Mutant::TrustLossyRestart));
         let (isr, replicas) = (self.entry.isr.clone(), self.entry.replicas.clone());
         let fits = |node: &NodeId| replicas.contains(node) && !isr.contains(node);
         let mut elr: Vec<NodeId> = Vec::new();
@@ -145,9 +146,8 @@ impl Draft<'_> {
             return;
         }
         let unclean = self.around.election == Election::Unclean || planted(Mutant::ElectAnyone);
-        let any = || {
-            self.first_of(&self.entry.last_known_elr).or_else(|| self.first_of(&self.entry.replicas))
-        };
+        let any =
+            || self.first_of(&self.entry.last_known_elr).or_else(|| self.first_of(&self.entry.replicas));
         match Some(()).filter(|()| unclean).and_then(|()| any()) {
             Some(leader) => {
                 self.lead_alone(leader);
@@ -238,6 +238,3 @@ impl Around<'_> {
         Around { min_isr: None, active: None, lossy: None, election }
     }
 }
-
-#[cfg(test)]
-mod tests;

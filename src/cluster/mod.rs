@@ -15,8 +15,8 @@ mod sessions;
 mod state;
 
 pub use command::{
-    Command, Elected, IsrChange, NewTopic, Outcome, Reassignment, Refusal, Registration, VoterFacts,
-    QuorumFacts,
+    Command, Elected, IsrChange, NewTopic, Outcome, QuorumFacts, Reassignment, Refusal, Registration,
+    VoterFacts,
 };
 pub use configs::{Edit, Target, edit};
 pub use decide::decide;

@@ -127,7 +127,9 @@ impl Record {
     #[must_use]
     pub fn broker(&self) -> Option<NodeId> {
         match self {
-            Record::Broker { id, .. } | Record::BrokerState { id, .. } | Record::RemoveBroker { id } => Some(*id),
+            Record::Broker { id, .. } | Record::BrokerState { id, .. } | Record::RemoveBroker { id } => {
+                Some(*id)
+            }
             _ => None,
         }
     }
@@ -299,7 +301,8 @@ mod tests {
             shutting_down: false,
             resumed: Some(BrokerEpoch(3)),
         };
-        let other = BrokerEntry { rack: None, resumed: None, peer: Str::EMPTY, fenced: false, ..broker.clone() };
+        let other =
+            BrokerEntry { rack: None, resumed: None, peer: Str::EMPTY, fenced: false, ..broker.clone() };
         let partition = PartitionIndex(0);
         vec![
             Record::Broker { id: node(1), entry: broker },

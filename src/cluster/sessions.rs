@@ -131,7 +131,9 @@ impl Sessions {
         for (id, entry) in state.brokers() {
             let wanted = self.wanted(now, state, id, entry);
             let patience = self.rules.timeout / 4;
-            let Some(session) = self.sessions.get_mut(&id).filter(|_| wanted != standing(entry)) else { continue };
+            let Some(session) = self.sessions.get_mut(&id).filter(|_| wanted != standing(entry)) else {
+                continue;
+            };
             if session.asked.is_some_and(|(asked, until)| asked == wanted && now < until) {
                 continue;
             }

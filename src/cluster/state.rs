@@ -134,7 +134,10 @@ impl ClusterState {
             Record::PartitionChange { topic, partition, entry } => {
                 let now = self.partition_mut(*topic, *partition);
                 assert!(entry.leader_epoch >= now.leader_epoch, "a leader epoch never falls");
-                assert!(entry.partition_epoch > now.partition_epoch, "a partition's epoch rises with each change");
+                assert!(
+                    entry.partition_epoch > now.partition_epoch,
+                    "a partition's epoch rises with each change"
+                );
                 *now = entry.clone();
             }
             Record::Leader { topic, partition, leader, epoch } => {

@@ -2,7 +2,8 @@
 //! byte. They come from nodes of the same cluster, but over a socket: nothing that they say is trusted.
 
 use super::{
-    Command, Elected, IsrChange, NewTopic, Outcome, QuorumFacts, Reassignment, Refusal, Registration, VoterFacts,
+    Command, Elected, IsrChange, NewTopic, Outcome, QuorumFacts, Reassignment, Refusal, Registration,
+    VoterFacts,
 };
 use crate::base::{LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId};
 use crate::cluster::codec::{

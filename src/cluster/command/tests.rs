@@ -57,7 +57,12 @@ fn commands() -> Vec<Command> {
     vec![
         Command::RegisterBroker(registration(None)),
         Command::RegisterBroker(registration(Some(BrokerEpoch(4)))),
-        Command::SetBrokerState { broker: NodeId(1), epoch: BrokerEpoch(2), fenced: true, shutting_down: false },
+        Command::SetBrokerState {
+            broker: NodeId(1),
+            epoch: BrokerEpoch(2),
+            fenced: true,
+            shutting_down: false,
+        },
         Command::UnregisterBroker { id: NodeId(2) },
         Command::AlterIsr { broker: NodeId(1), broker_epoch: BrokerEpoch(10), changes: vec![change] },
         Command::ElectLeaders { partitions: None, unclean: false },
@@ -85,8 +90,13 @@ fn outcomes() -> Vec<Outcome> {
     let topic = Topic { name: "t".into(), id: TopicId([7; 16]), configs: configs(), partitions: vec![entry] };
     let voter =
         VoterFacts { id: NodeId(1), host: "h".into(), port: 1, end: 9, heard_ms: -1, caught_up_ms: 77 };
-    let quorum =
-        QuorumFacts { leader: NodeId(1), term: 3, committed: 8, voters: vec![voter.clone()], observers: vec![voter] };
+    let quorum = QuorumFacts {
+        leader: NodeId(1),
+        term: 3,
+        committed: 8,
+        voters: vec![voter.clone()],
+        observers: vec![voter],
+    };
     vec![
         Outcome::Done,
         Outcome::Registered { epoch: BrokerEpoch(12) },
@@ -131,7 +141,7 @@ fn a_list_that_claims_more_than_there_is_takes_no_memory() {
     writer.i8(7);
     writer.array_len(Some(1 << 30), true);
     let reader = &mut Reader::new(writer.into_pieces().concat().into());
-    assert_eq!(Command::decode(reader), Err(DecodeError::Truncated));
+    assert_eq!(Command::decode(reader), Err(DecodeError::Length));
 }
 
 #[test]

@@ -91,10 +91,16 @@ pub(super) fn set_state(
     (fenced, shutting_down): (bool, bool),
 ) -> Decided {
     let Some(was) = state.broker(id) else {
-        return refuse(ErrorCode::BrokerIdNotRegistered, format!("Broker ID {id} is not currently registered."));
+        return refuse(
+            ErrorCode::BrokerIdNotRegistered,
+            format!("Broker ID {id} is not currently registered."),
+        );
     };
     if was.epoch != epoch {
-        return refuse(ErrorCode::StaleBrokerEpoch, format!("the broker's epoch is {}, not {epoch}", was.epoch));
+        return refuse(
+            ErrorCode::StaleBrokerEpoch,
+            format!("the broker's epoch is {}, not {epoch}", was.epoch),
+        );
     }
     if (was.fenced, was.shutting_down) == (fenced, shutting_down) {
         return Ok((Vec::new(), Outcome::Done));
@@ -111,7 +117,10 @@ pub(super) fn set_state(
 /// Forgets a broker. Partitions that it had a copy of keep its place, in case it comes back.
 pub(super) fn unregister(state: &ClusterState, id: NodeId) -> Decided {
     if state.broker(id).is_none() {
-        return refuse(ErrorCode::BrokerIdNotRegistered, format!("Broker ID {id} is not currently registered."));
+        return refuse(
+            ErrorCode::BrokerIdNotRegistered,
+            format!("Broker ID {id} is not currently registered."),
+        );
     }
     let mut records = if state.is_active(id) { leave(state, id) } else { Vec::new() };
     records.push(Record::RemoveBroker { id });
@@ -138,13 +147,19 @@ fn leave(state: &ClusterState, id: NodeId) -> Vec<Record> {
 fn come(state: &ClusterState, id: NodeId) -> Vec<Record> {
     let active = |node: NodeId| node == id || state.is_active(node);
     let around = Around { active: Some(&active), ..Around::as_is(Election::Keep) };
-    let leaderless = state.partitions().filter(|(_, _, entry)| !entry.has_leader() && entry.replicas.contains(&id));
-    leaderless.filter_map(|(topic, partition, entry)| state.changed(topic, partition, entry.clone(), &around)).collect()
+    let leaderless =
+        state.partitions().filter(|(_, _, entry)| !entry.has_leader() && entry.replicas.contains(&id));
+    leaderless
+        .filter_map(|(topic, partition, entry)| state.changed(topic, partition, entry.clone(), &around))
+        .collect()
 }
 
 /// A broker may have lost acknowledged records.
 fn lose(state: &ClusterState, id: NodeId) -> Vec<Record> {
     let around = Around { lossy: Some(id), ..Around::as_is(Election::Keep) };
-    let concerned = state.partitions().filter(|(_, _, entry)| entry.isr.contains(&id) || entry.elr.contains(&id));
-    concerned.filter_map(|(topic, partition, entry)| state.changed(topic, partition, entry.clone(), &around)).collect()
+    let concerned =
+        state.partitions().filter(|(_, _, entry)| entry.isr.contains(&id) || entry.elr.contains(&id));
+    concerned
+        .filter_map(|(topic, partition, entry)| state.changed(topic, partition, entry.clone(), &around))
+        .collect()
 }

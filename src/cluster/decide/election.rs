@@ -67,7 +67,10 @@ fn elect_one(
             let why = "Eligible topic partition leaders are not available.";
             Err((ErrorCode::EligibleLeadersNotAvailable, why.to_owned()))
         }
-        _ => Err((ErrorCode::PreferredLeaderNotAvailable, "The preferred leader was not available.".to_owned())),
+        _ => Err((
+            ErrorCode::PreferredLeaderNotAvailable,
+            "The preferred leader was not available.".to_owned(),
+        )),
     }
 }
 
@@ -86,5 +89,6 @@ pub(in crate::cluster) fn imbalanced(
 pub(super) fn balance(state: &ClusterState) -> Vec<Record> {
     let around = Around::as_is(Election::Preferred);
     let some = imbalanced(state).take(LEADERS_MOVED_AT_ONCE_MAX);
-    some.filter_map(|(topic, partition, entry)| state.changed(topic, partition, entry.clone(), &around)).collect()
+    some.filter_map(|(topic, partition, entry)| state.changed(topic, partition, entry.clone(), &around))
+        .collect()
 }

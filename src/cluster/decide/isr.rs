@@ -50,7 +50,9 @@ fn alter_one(state: &ClusterState, broker: NodeId, change: &IsrChange) -> Result
     let Some(record) = state.changed(topic, partition, wish, &Around::as_is(Election::Keep)) else {
         return Ok((None, Ok(entry.partition_epoch)));
     };
-    let Record::PartitionChange { entry: after, .. } = &record else { return Err(ErrorCode::UnknownServerError) };
+    let Record::PartitionChange { entry: after, .. } = &record else {
+        return Err(ErrorCode::UnknownServerError);
+    };
     // The change completed a reassignment, and the leader leads in another term or not at all.
     let result = match after.leader_epoch == entry.leader_epoch {
         true => Ok(after.partition_epoch),

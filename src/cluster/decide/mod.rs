@@ -33,10 +33,14 @@ pub fn decide(state: &ClusterState, command: Command) -> (Vec<Record>, Outcome) 
             brokers::set_state(state, broker, epoch, (fenced, shutting_down))
         }
         Command::UnregisterBroker { id } => brokers::unregister(state, id),
-        Command::AlterIsr { broker, broker_epoch, changes } => isr::alter(state, broker, broker_epoch, &changes),
+        Command::AlterIsr { broker, broker_epoch, changes } => {
+            isr::alter(state, broker, broker_epoch, &changes)
+        }
         Command::ElectLeaders { partitions, unclean } => Ok(election::elect(state, partitions, unclean)),
         Command::BalanceLeaders => Ok((election::balance(state), Outcome::Done)),
-        Command::Reassign { moves, factor_may_change } => Ok(reassign::reassign(state, &moves, factor_may_change)),
+        Command::Reassign { moves, factor_may_change } => {
+            Ok(reassign::reassign(state, &moves, factor_may_change))
+        }
         Command::CreateTopic { topic, validate_only } => topics::create(state, topic, validate_only),
         Command::DeleteTopic { topic } => topics::delete(state, topic),
         Command::AddPartitions { name, count, assignment, validate_only } => {

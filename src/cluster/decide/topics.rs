@@ -10,11 +10,7 @@ use crate::cluster::placement::{broken_assignment, place};
 use crate::cluster::record::Record;
 use crate::cluster::state::ClusterState;
 
-pub(super) fn create(
-    state: &ClusterState,
-    new: NewTopic,
-    validate_only: bool,
-) -> Decided {
+pub(super) fn create(state: &ClusterState, new: NewTopic, validate_only: bool) -> Decided {
     if let Err(why) = check_topic_name(&new.name) {
         return refuse(ErrorCode::InvalidTopicException, why);
     }
@@ -42,7 +38,11 @@ pub(super) fn create(
 }
 
 /// New partitions with these replicas. Brokers that are fenced have to catch up first, so they aren't in sync.
-fn entries(state: &ClusterState, lists: Vec<Vec<NodeId>>, first: usize) -> Result<Vec<PartitionEntry>, Refusal> {
+fn entries(
+    state: &ClusterState,
+    lists: Vec<Vec<NodeId>>,
+    first: usize,
+) -> Result<Vec<PartitionEntry>, Refusal> {
     let entry = |(partition, replicas): (usize, Vec<NodeId>)| {
         let isr: Vec<NodeId> = replicas.iter().copied().filter(|node| state.is_active(*node)).collect();
         if isr.is_empty() {

@@ -49,7 +49,12 @@ impl Fixture {
         self.beat_at(id, wants, applied)
     }
 
-    fn beat_at(&mut self, id: i32, (wants_fence, wants_shutdown): (bool, bool), applied: u64) -> HeartbeatReply {
+    fn beat_at(
+        &mut self,
+        id: i32,
+        (wants_fence, wants_shutdown): (bool, bool),
+        applied: u64,
+    ) -> HeartbeatReply {
         let (broker, epoch) = (NodeId(id), self.entry(id).epoch);
         let beat = Heartbeat { broker, epoch, applied, wants_fence, wants_shutdown };
         let reply = self.sessions.beat(self.now, &self.state, beat);
@@ -67,7 +72,9 @@ impl Fixture {
     }
 
     fn all_beat(&mut self, ids: &[i32]) {
-        ids.iter().for_each(|id| drop(self.beat(*id, (false, false))));
+        for id in ids {
+            self.beat(*id, (false, false));
+        }
     }
 
     /// Lets time pass until something is due, and does it.
@@ -100,7 +107,11 @@ fn silence_fences_and_only_for_a_whole_session() {
     assert_eq!(it.wait(), 1);
     assert_eq!((it.entry(1).fenced, it.entry(2).fenced), (false, true));
     let deadline = it.sessions.deadline();
-    assert_eq!(deadline, Some(it.now + TIMEOUT / 2), "the other's session goes on; the fenced one's doesn't count");
+    assert_eq!(
+        deadline,
+        Some(it.now + TIMEOUT / 2),
+        "the other's session goes on; the fenced one's doesn't count"
+    );
     it.beat(2, (false, false));
     assert!(!it.entry(2).fenced, "it was only slow");
 }
@@ -184,9 +195,10 @@ fn who_is_alone_has_no_session() {
 #[test]
 fn leaders_are_balanced_now_and_then_and_in_steps() {
     let every = Duration::from_secs(300);
-    let mut it = Fixture::new(2, SessionRules { balance_every: Some(every), ..RULES });
+    let mut it = Fixture::new(2, SessionRules { balance_every: Some(every), timeout: 9 * every });
     it.all_beat(&[1, 2]);
-    let lists = (0..i32::try_from(LEADERS_MOVED_AT_ONCE_MAX).unwrap() + 1).map(|p| (p, vec![NodeId(1), NodeId(2)]));
+    let lists =
+        (0..i32::try_from(LEADERS_MOVED_AT_ONCE_MAX).unwrap() + 1).map(|p| (p, vec![NodeId(1), NodeId(2)]));
     let topic = crate::cluster::NewTopic {
         name: "t".into(),
         id: crate::base::TopicId([1; 16]),
@@ -198,7 +210,8 @@ fn leaders_are_balanced_now_and_then_and_in_steps() {
     assert!(matches!(it.run(Command::CreateTopic { topic, validate_only: false }), Outcome::Created(_)));
     it.beat(1, (true, false));
     it.beat(1, (false, false));
-    let led = |it: &Fixture, id| it.state.partitions().filter(|(_, _, entry)| entry.leader == NodeId(id)).count();
+    let led =
+        |it: &Fixture, id| it.state.partitions().filter(|(_, _, entry)| entry.leader == NodeId(id)).count();
     assert_eq!(led(&it, 1), 0, "it isn't in sync yet");
     it.now += every;
     it.all_beat(&[1, 2]);
@@ -211,7 +224,8 @@ fn leaders_are_balanced_now_and_then_and_in_steps() {
         let (leader_epoch, partition_epoch) = (entry.leader_epoch, entry.partition_epoch);
         crate::cluster::IsrChange { partition: key, leader_epoch, partition_epoch, isr: isr.clone() }
     });
-    let alter = Command::AlterIsr { broker: NodeId(2), broker_epoch: it.entry(2).epoch, changes: changes.collect() };
+    let alter =
+        Command::AlterIsr { broker: NodeId(2), broker_epoch: it.entry(2).epoch, changes: changes.collect() };
     it.run(alter);
     it.now += every;
     it.all_beat(&[1]);

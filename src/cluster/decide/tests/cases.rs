@@ -205,11 +205,11 @@ fn a_broker_registers_when_nobody_else_is_there_in_its_name() {
 fn a_start_that_fails_before_the_epoch_is_written_down_loses_nothing() {
     let mut it = Cluster::new(2, &[1, 2], 2);
     it.fence(&[2, 1]);
-    it.assert(-1, &[], &[1, 2], &[]);
+    it.assert(-1, &[], &[2, 1], &[]);
     let written = it.epoch(1);
     for incarnation in 2..5 {
         it.run(Command::RegisterBroker(registration(1, incarnation, Some(written))));
-        it.assert(-1, &[], &[1, 2], &[]);
+        it.assert(-1, &[], &[2, 1], &[]);
     }
     it.unfence(&[1]);
     it.fence(&[1]);
@@ -262,15 +262,23 @@ fn proposals_are_taken_only_upon_what_holds() {
     let joins = it.proposal(&[1, 2, 3]);
     assert_eq!(it.propose(joins), Err(ErrorCode::IneligibleReplica), "it is fenced");
     it.unfence(&[3]);
-    let unnamed = IsrChange { isr: vec![(id(1), it.epoch(1)), (id(3), BrokerEpoch(-1))], ..it.proposal(&[1]) };
+    let unnamed =
+        IsrChange { isr: vec![(id(1), it.epoch(1)), (id(3), BrokerEpoch(-1))], ..it.proposal(&[1]) };
     assert_eq!(it.propose(unnamed), Err(ErrorCode::IneligibleReplica), "who joins names its registration");
     assert_eq!(it.propose(fine), Err(ErrorCode::InvalidUpdateVersion), "it came late");
     assert_eq!(it.alter(&[1, 2]), Ok(PartitionEpoch(1)), "nothing changes");
-    let other = Command::AlterIsr { broker: id(2), broker_epoch: it.epoch(2), changes: vec![it.proposal(&[1, 2, 3])] };
+    let other = Command::AlterIsr {
+        broker: id(2),
+        broker_epoch: it.epoch(2),
+        changes: vec![it.proposal(&[1, 2, 3])],
+    };
     assert_eq!(it.run(other), Outcome::Isr(vec![Err(ErrorCode::InvalidRequest)]), "it doesn't lead");
     let changes = vec![it.proposal(&[1, 2, 3]), it.proposal(&[1])];
     let twice = Command::AlterIsr { broker: id(1), broker_epoch: it.epoch(1), changes };
-    assert_eq!(it.run(twice), Outcome::Isr(vec![Ok(PartitionEpoch(2)), Err(ErrorCode::InvalidUpdateVersion)]));
+    assert_eq!(
+        it.run(twice),
+        Outcome::Isr(vec![Ok(PartitionEpoch(2)), Err(ErrorCode::InvalidUpdateVersion)])
+    );
     let stale = Command::AlterIsr { broker: id(1), broker_epoch: BrokerEpoch(0), changes: vec![] };
     assert!(matches!(it.run(stale), Outcome::Refused((ErrorCode::StaleBrokerEpoch, _))));
 }
@@ -281,10 +289,10 @@ fn an_unclean_election_is_an_explicit_act_and_says_so() {
     it.fence(&[1, 2, 3]);
     it.restart(2, false);
     it.restart(3, false);
-    it.assert(-1, &[], &[], &[2, 3]);
+    it.assert(-1, &[], &[], &[3, 2]);
     assert_eq!(it.elect(true), Err(ErrorCode::EligibleLeadersNotAvailable));
     it.unfence(&[1, 3]);
-    it.assert(-1, &[], &[], &[2, 3]);
+    it.assert(-1, &[], &[], &[3, 2]);
     assert_eq!(it.elect(false), Err(ErrorCode::PreferredLeaderNotAvailable));
     assert_eq!(it.elect(true), Ok(true), "records may be lost");
     it.assert(3, &[3], &[], &[]);
@@ -304,7 +312,8 @@ fn an_unclean_election_is_an_explicit_act_and_says_so() {
 fn unknown_partitions_elect_nobody() {
     let mut it = Cluster::new(1, &[1], 1);
     let asked = [("u", 0), ("t", 7)].map(|(topic, partition)| (Str::from(topic), PartitionIndex(partition)));
-    let Outcome::Elected(all) = it.run(Command::ElectLeaders { partitions: Some(asked.to_vec()), unclean: false })
+    let Outcome::Elected(all) =
+        it.run(Command::ElectLeaders { partitions: Some(asked.to_vec()), unclean: false })
     else {
         panic!("elections have results")
     };
@@ -318,7 +327,10 @@ fn a_reassignment_ends_when_all_that_it_adds_are_in_sync() {
     let mut it = Cluster::new(4, &[1, 2], 1);
     assert_eq!(it.reassign(Some(&[3, 4]), false), Ok(()));
     let entry = it.entry();
-    assert_eq!((&entry.replicas, &entry.adding, &entry.removing), (&nodes(&[3, 4, 1, 2]), &nodes(&[3, 4]), &nodes(&[1, 2])));
+    assert_eq!(
+        (&entry.replicas, &entry.adding, &entry.removing),
+        (&nodes(&[3, 4, 1, 2]), &nodes(&[3, 4]), &nodes(&[1, 2]))
+    );
     it.assert(1, &[1, 2], &[], &[]);
     it.alter(&[1, 2, 3]).unwrap();
     assert!(it.entry().is_reassigning());
@@ -351,7 +363,10 @@ fn a_reassignment_is_taken_back_or_replaced() {
     it.reassign(Some(&[1, 3]), false).unwrap();
     it.reassign(Some(&[4, 2]), false).unwrap();
     let entry = it.entry();
-    assert_eq!((&entry.replicas, &entry.adding, &entry.removing), (&nodes(&[4, 2, 1]), &nodes(&[4]), &nodes(&[1])));
+    assert_eq!(
+        (&entry.replicas, &entry.adding, &entry.removing),
+        (&nodes(&[4, 2, 1]), &nodes(&[4]), &nodes(&[1]))
+    );
     it.alter(&[1, 2, 4]).unwrap_err();
     it.assert(4, &[2, 4], &[], &[]);
     it.reassign(Some(&[1]), true).unwrap();
@@ -425,17 +440,31 @@ fn topics_are_created_while_some_brokers_are_away() {
         configs: BTreeMap::new(),
     };
     let create = |topic| Command::CreateTopic { topic, validate_only: false };
-    let Outcome::Created(topic) = it.run(create(new("manual", &[&[1, 2]]))) else { panic!("it can be created") };
+    let Outcome::Created(topic) = it.run(create(new("manual", &[&[1, 2]]))) else {
+        panic!("it can be created")
+    };
     let entry = &topic.partitions[0];
     assert_eq!((entry.leader.0, &entry.isr, &entry.elr), (2, &nodes(&[2]), &vec![]));
     let why = "All brokers specified in the manual partition assignment for partition 1 are fenced or in controlled \
                shutdown.";
     let refused = Outcome::Refused((ErrorCode::InvalidReplicaAssignment, why.to_owned()));
     assert_eq!(it.run(create(new("away", &[&[2], &[1]]))), refused);
-    let chosen = NewTopic { partitions: 4, replication_factor: 2, assignment: BTreeMap::new(), ..new("chosen", &[]) };
+    let chosen = NewTopic {
+        partitions: 4,
+        replication_factor: 2,
+        assignment: BTreeMap::new(),
+        ..new("chosenone", &[])
+    };
     let Outcome::Created(topic) = it.run(create(chosen)) else { panic!("there are two") };
-    assert!(topic.partitions.iter().all(|entry| !entry.replicas.contains(&NodeId(1)) && entry.isr.len() == 2));
-    let all = NewTopic { partitions: 4, replication_factor: 3, assignment: BTreeMap::new(), ..new("everywhere", &[]) };
+    assert!(
+        topic.partitions.iter().all(|entry| !entry.replicas.contains(&NodeId(1)) && entry.isr.len() == 2)
+    );
+    let all = NewTopic {
+        partitions: 4,
+        replication_factor: 3,
+        assignment: BTreeMap::new(),
+        ..new("everywhere", &[])
+    };
     let Outcome::Created(topic) = it.run(create(all)) else { panic!("a fenced one will do") };
     assert!(topic.partitions.iter().all(|entry| entry.leader != NodeId(1) && entry.isr.len() == 2));
     it.unfence(&[1]);
