@@ -6,8 +6,8 @@
     reason = "runs once at start and stop, before and after the shards"
 )]
 
-use crate::base::{BrokerEpoch, TopicId};
 use crate::base::random::Random;
+use crate::base::{BrokerEpoch, TopicId};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};

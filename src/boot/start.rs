@@ -316,9 +316,7 @@ fn announce(plan: &Plan) {
     }
     if plan.clients.is_some() {
         let (host, port) = advertised(plan);
-        text.push_str(&format!(
-            "\n  clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L"
-        ));
+        text.push_str(&format!("\n  clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L"));
     }
     say(&text);
 }

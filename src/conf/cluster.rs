@@ -93,7 +93,9 @@ impl ClusterConf {
             fetch_response_bytes: small("replica.fetch.response.max.bytes"),
             unclean_election: is("unclean.leader.election.enable"),
             balance_leaders: is("auto.leader.rebalance.enable"),
-            balance_interval: Duration::from_secs(int("leader.imbalance.check.interval.seconds").unsigned_abs()),
+            balance_interval: Duration::from_secs(
+                int("leader.imbalance.check.interval.seconds").unsigned_abs(),
+            ),
             controlled_shutdown: is("controlled.shutdown.enable"),
         }
     }
@@ -119,7 +121,10 @@ impl ClusterConf {
                 problems.push(why);
             }
         };
-        claim(broker || coordinator, "process.roles: must not be empty; give broker, coordinator or both".to_owned());
+        claim(
+            broker || coordinator,
+            "process.roles: must not be empty; give broker, coordinator or both".to_owned(),
+        );
         let others = self.voters.iter().any(|voter| voter.id != node);
         claim(
             !others || self.has_peers(),
@@ -134,7 +139,10 @@ impl ClusterConf {
             "cluster.id: must be set where peer.listen is, the same on all nodes of the cluster".to_owned(),
         );
         let known = cluster_id.is_none_or(|id| id.parse::<TopicId>().is_ok());
-        claim(known, format!("cluster.id = {}: must be 22 characters of base64", cluster_id.unwrap_or_default()));
+        claim(
+            known,
+            format!("cluster.id = {}: must be 22 characters of base64", cluster_id.unwrap_or_default()),
+        );
         // A process that is told of others and not of itself would wait for a quorum that it isn't in.
         claim(
             !coordinator || self.is_voter(node) || broker,
@@ -159,7 +167,8 @@ impl ClusterConf {
         );
         claim(
             self.quorum_election > self.quorum_heartbeat,
-            "coordinator.election.timeout.ms: must be longer than coordinator.heartbeat.interval.ms".to_owned(),
+            "coordinator.election.timeout.ms: must be longer than coordinator.heartbeat.interval.ms"
+                .to_owned(),
         );
         problems
     }
@@ -215,7 +224,8 @@ mod tests {
         assert_eq!(conf.voters.iter().map(|voter| voter.id.0).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(conf.voters[2].address, "c:3");
         assert_eq!(conf.peer_advertised, "b:2");
-        let apart = check(&[ID, THREE, ("node.id", "9"), ("peer.listen", "b:2"), ("process.roles", "broker")]);
+        let apart =
+            check(&[ID, THREE, ("node.id", "9"), ("peer.listen", "b:2"), ("process.roles", "broker")]);
         assert!(!apart.unwrap().cluster.is_voter(NodeId(9)));
     }
 

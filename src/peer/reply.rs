@@ -170,12 +170,7 @@ fn encode_heartbeat(w: &mut Writer, reply: &HeartbeatReply) {
 }
 
 fn decode_heartbeat(r: &mut Reader) -> Result<HeartbeatReply, DecodeError> {
-    Ok(HeartbeatReply {
-        error: error(r)?,
-        fenced: r.bool()?,
-        may_shut_down: r.bool()?,
-        caught_up: r.bool()?,
-    })
+    Ok(HeartbeatReply { error: error(r)?, fenced: r.bool()?, may_shut_down: r.bool()?, caught_up: r.bool()? })
 }
 
 /// An error code that this build knows.

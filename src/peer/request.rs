@@ -141,10 +141,9 @@ impl Request {
                 from: NodeId(r.i32()?),
                 to: NodeId(r.i32()?),
             }),
-            Kind::Raft => Request::Raft {
-                from: NodeId(r.i32()?),
-                messages: array(r, true, |r| r.bytes(true))?,
-            },
+            Kind::Raft => {
+                Request::Raft { from: NodeId(r.i32()?), messages: array(r, true, |r| r.bytes(true))? }
+            }
             Kind::Propose => Request::Propose { commands: array(r, true, Command::decode)? },
             Kind::Follow => Request::Follow {
                 broker: NodeId(r.i32()?),

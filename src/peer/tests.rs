@@ -63,8 +63,12 @@ fn requests() -> Vec<Request> {
 
 fn replies() -> Vec<Reply> {
     let elsewhere = NotActing { leader: Some(NodeId(3)) };
-    let beat =
-        HeartbeatReply { error: ErrorCode::StaleBrokerEpoch, fenced: true, may_shut_down: false, caught_up: true };
+    let beat = HeartbeatReply {
+        error: ErrorCode::StaleBrokerEpoch,
+        fenced: true,
+        may_shut_down: false,
+        caught_up: true,
+    };
     let followed = Followed {
         snapshot: Some((7, Bytes::from_static(b"state"))),
         entries: vec![(8, Bytes::from_static(b"entry")), (9, Bytes::new())],

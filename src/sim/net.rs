@@ -167,8 +167,11 @@ impl Network {
         self.lines.doors.borrow_mut().retain(|_, (there, _)| *there != host);
         let mut wires = self.lines.wires.borrow_mut();
         wires.retain(|wire| wire.strong_count() > 0);
-        let of_host: Vec<Rc<Wire>> =
-            wires.iter().filter_map(Weak::upgrade).filter(|wire| wire.ends.0 == host || wire.ends.1 == host).collect();
+        let of_host: Vec<Rc<Wire>> = wires
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|wire| wire.ends.0 == host || wire.ends.1 == host)
+            .collect();
         drop(wires);
         if dark {
             self.lines.dark.borrow_mut().insert(host);

@@ -56,7 +56,8 @@ impl Server {
         let scratch = Scratch::new(name);
         let mut conf = scratch.conf(1);
         change(&mut conf);
-        let listeners = Listeners::bind("127.0.0.1:0".parse().unwrap(), conf.shards, Guests::Clients).unwrap();
+        let listeners =
+            Listeners::bind("127.0.0.1:0".parse().unwrap(), conf.shards, Guests::Clients).unwrap();
         let (address, stop) = (listeners.local_addr(), conf.stop.clone());
         let ((ends, their_ends), (stats, their_stats)) = (channel(), channel());
         let task = Task { listeners, idle, answer, ends, stats };

@@ -1,9 +1,9 @@
 //! Who answers which of other nodes' requests: shard 0 what concerns the coordinator, this shard the rest.
 
-use super::link::Outcome;
 use super::PeerError;
+use super::link::Outcome;
 use crate::base::{ErrorCode, NodeId};
-use crate::peer::{NotActing, Reply, ReplicaData, ReplicaFetch, ReplicaFetched, Request, Welcome};
+use crate::peer::{NotActing, ReplicaData, ReplicaFetch, ReplicaFetched, Reply, Request, Welcome};
 use crate::seam::World;
 use crate::shard::message::{Message, Origin};
 use crate::shard::notify::Notify;

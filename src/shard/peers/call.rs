@@ -3,8 +3,8 @@
 use super::backoff::Backoff;
 use super::link::{Link, Outcome};
 use super::{Lane, PeerError};
-use crate::base::limits::FRAME_BYTES_MAX;
 use crate::base::NodeId;
+use crate::base::limits::FRAME_BYTES_MAX;
 use crate::peer::{Hello, Reply, Request, Welcome, read_reply, write_request};
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World};
 use crate::shard::{Broker, Shard};
@@ -100,13 +100,10 @@ impl<B: Broker> Shard<B> {
             }
             PeerError::Unreachable
         };
-        let stream = self.world().connect(&address, CONNECT_PATIENCE).await.map_err(|error| refused(&error))?;
+        let stream =
+            self.world().connect(&address, CONNECT_PATIENCE).await.map_err(|error| refused(&error))?;
         let (mut reader, mut writer) = stream.split();
-        let hello = Hello {
-            cluster_id: self.0.cluster_id.as_str().into(),
-            from: NodeId(self.0.node.id),
-            to,
-        };
+        let hello = Hello { cluster_id: self.0.cluster_id.as_str().into(), from: NodeId(self.0.node.id), to };
         let late = async {
             self.world().sleep(CONNECT_PATIENCE).await;
             Err(NetError::TimedOut)

@@ -70,7 +70,8 @@ impl Link {
         }
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let call = Rc::new(Call { kind: request.kind(), outcome: RefCell::default(), settled: Notify::default() });
+        let call =
+            Rc::new(Call { kind: request.kind(), outcome: RefCell::default(), settled: Notify::default() });
         waiting.insert(number, call.clone());
         self.outgoing.borrow_mut().push_back(write_request(request, number));
         self.changed.notify();
@@ -188,7 +189,10 @@ mod tests {
         assert!(block_on(link.take_outgoing(&mut pieces)));
         assert_eq!(link.take_frame(answer(&Reply::Raft, 0), START * 2), Ok(()));
         link.doubt(START * 4, silence);
-        assert!(block_on(poll_once(pin!(link.take_outgoing(&mut pieces)))).is_none(), "it spoke not long ago");
+        assert!(
+            block_on(poll_once(pin!(link.take_outgoing(&mut pieces)))).is_none(),
+            "it spoke not long ago"
+        );
         link.doubt(START * 5, silence);
         assert!(!block_on(link.take_outgoing(&mut pieces)));
     }

@@ -71,7 +71,10 @@ impl<B: Broker> Shard<B> {
         let registered = view.broker(node).map(|broker| broker.peer.to_string());
         let voters = &self.conf().cluster.voters;
         let configured = || Some(voters.iter().find(|voter| voter.id == node)?.address.clone());
-        registered.filter(|address| !address.is_empty()).or_else(configured).filter(|address| !address.is_empty())
+        registered
+            .filter(|address| !address.is_empty())
+            .or_else(configured)
+            .filter(|address| !address.is_empty())
     }
 
     /// Takes what shard 0 answers to a request that this shard passed on.

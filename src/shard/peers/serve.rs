@@ -1,7 +1,7 @@
 //! A connection that another node opened: requests in, answers out as they are ready.
 
-use crate::base::limits::{FRAME_BYTES_MAX, PEER_PIPELINE_MAX};
 use crate::base::NodeId;
+use crate::base::limits::{FRAME_BYTES_MAX, PEER_PIPELINE_MAX};
 use crate::peer::{Hello, Reply, Request, Welcome, read_request, write_reply};
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World};
 use crate::shard::notify::Notify;
@@ -91,7 +91,11 @@ impl<B: Broker> Shard<B> {
         (hello.from == node).then(|| format!("there are two nodes {node}: each needs a node.id of its own"))
     }
 
-    async fn receive_peer_requests(&self, talk: &Rc<Talk>, reader: &mut impl FrameReader) -> Result<(), String> {
+    async fn receive_peer_requests(
+        &self,
+        talk: &Rc<Talk>,
+        reader: &mut impl FrameReader,
+    ) -> Result<(), String> {
         loop {
             talk.changed.until(|| talk.in_flight.get() < PEER_PIPELINE_MAX).await;
             let frame = match reader.next(FRAME_BYTES_MAX, IDLE).await {

@@ -63,17 +63,26 @@ async fn advance(
     if is_passing(data.error_code) {
         return None;
     }
-    assert_eq!(data.error_code, 0, "fetch of {place:?} at {position}: nothing that was read goes out of range");
+    assert_eq!(
+        data.error_code, 0,
+        "fetch of {place:?} at {position}: nothing that was read goes out of range"
+    );
     let mut histories = cluster.histories.borrow_mut();
     *position = histories.get_mut(&place).expect("every partition has a history").takes(*position, &data);
     Some(data)
 }
 
 /// The end of the log covers what was acknowledged before somebody asked for it, and never goes back.
-async fn watch_end(cluster: &Rc<Cluster>, client: &Client, place: Place, end: &mut Offset) -> Option<PartitionData> {
+async fn watch_end(
+    cluster: &Rc<Cluster>,
+    client: &Client,
+    place: Place,
+    end: &mut Offset,
+) -> Option<PartitionData> {
     let acknowledged = cluster.histories.borrow()[&place].acknowledged_end();
     let least = acknowledged.max(*end);
-    let partition = ListOffsetsPartition { partition_index: place.1, current_leader_epoch: -1, timestamp: -1 };
+    let partition =
+        ListOffsetsPartition { partition_index: place.1, current_leader_epoch: -1, timestamp: -1 };
     let request = ListOffsetsRequest {
         replica_id: -1,
         topics: vec![ListOffsetsTopic { name: topic_name(place.0).into(), partitions: vec![partition] }],

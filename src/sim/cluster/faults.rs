@@ -66,8 +66,10 @@ fn cut(cluster: &Rc<Cluster>, lines: Vec<(Host, Host)>) {
 /// Cuts a node off from the others in one or both directions, and perhaps from clients.
 fn isolate(cluster: &Rc<Cluster>, node: &Rc<Node>) {
     let (host, exec) = (node.host(), &cluster.exec);
-    let (deaf, dumb) = [(true, true), (true, false), (false, true)][usize::try_from(exec.below(3)).expect("below 3")];
-    let mut others: Vec<Host> = cluster.nodes.iter().map(|node| node.host()).filter(|it| *it != host).collect();
+    let (deaf, dumb) =
+        [(true, true), (true, false), (false, true)][usize::try_from(exec.below(3)).expect("below 3")];
+    let mut others: Vec<Host> =
+        cluster.nodes.iter().map(|node| node.host()).filter(|it| *it != host).collect();
     if exec.chance(30) {
         others.push(CLIENTS);
     }

@@ -76,7 +76,8 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
         node.end(End::Stop).await;
         let other = brokers(cluster).find(|other| other.id() != node.id()).expect("there are several").id();
         let moved = async || {
-            sees(cluster, other, |partition| partition.leader_id >= 0 && partition.leader_id != node.id()).await
+            sees(cluster, other, |partition| partition.leader_id >= 0 && partition.leader_id != node.id())
+                .await
         };
         within(cluster, "leaders move away from a broker that stops", moved).await;
         for place in &places {

@@ -186,7 +186,12 @@ impl Cluster {
         self.ending.set(true);
         let until = self.exec.now() + health::LIVENESS;
         while self.busy.get() > 0 {
-            assert!(self.exec.now() < until, "{} clients aren't done {:?} after", self.busy.get(), health::LIVENESS);
+            assert!(
+                self.exec.now() < until,
+                "{} clients aren't done {:?} after",
+                self.busy.get(),
+                health::LIVENESS
+            );
             self.exec.sleep(Duration::from_millis(5)).await;
         }
     }
@@ -196,7 +201,8 @@ impl Shape {
     fn draw(exec: &Exec) -> Self {
         let brokers = if exec.chance(70) { 3 } else { 2 + i32::try_from(exec.below(3)).expect("small") };
         // Two of two voters are a majority: with two brokers, others coordinate.
-        let coordinators = if brokers == 2 || exec.chance(20) { 1 + 2 * i32::from(exec.chance(80)) } else { 0 };
+        let coordinators =
+            if brokers == 2 || exec.chance(20) { 1 + 2 * i32::from(exec.chance(80)) } else { 0 };
         let factor = i16::try_from(if exec.chance(80) { brokers.min(3) } else { 2 }).expect("small");
         let min_isr = if factor > 2 && exec.chance(60) { 2 } else { 1 };
         Shape { brokers, coordinators, factor, min_isr }
@@ -204,7 +210,11 @@ impl Shape {
 
     /// Ids of the voters.
     fn voters(self) -> impl Iterator<Item = i32> {
-        if self.coordinators > 0 { self.brokers + 1..=self.brokers + self.coordinators } else { 1..=self.brokers }
+        if self.coordinators > 0 {
+            self.brokers + 1..=self.brokers + self.coordinators
+        } else {
+            1..=self.brokers
+        }
     }
 
     /// What one node is told.

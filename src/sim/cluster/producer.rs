@@ -53,7 +53,17 @@ impl Producer {
         // The first one is: a run without a promise proves nothing.
         let safe = id == 0 || cluster.exec.chance(65);
         let router = Router::new(cluster.clone());
-        Producer { cluster, router, id, place, safe, identity: None, sequence: 0, next: 0, unanswered: VecDeque::new() }
+        Producer {
+            cluster,
+            router,
+            id,
+            place,
+            safe,
+            identity: None,
+            sequence: 0,
+            next: 0,
+            unanswered: VecDeque::new(),
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -90,7 +100,11 @@ impl Producer {
         let Some(answer) = answer else { return false };
         self.identity = (answer.error_code == 0).then_some((answer.producer_id, answer.producer_epoch));
         // Ids come from the coordinator, of which there may be none at the moment.
-        assert!(matches!(answer.error_code, 0 | 7 | 14 | 15 | 41), "no producer id: error {}", answer.error_code);
+        assert!(
+            matches!(answer.error_code, 0 | 7 | 14 | 15 | 41),
+            "no producer id: error {}",
+            answer.error_code
+        );
         self.identity.is_some()
     }
 
@@ -139,7 +153,9 @@ impl Producer {
             0 | 46 => {}
             // Unknown topic or leader, timed out, too few in-sync replicas, the disk failed, another term.
             3 | 5 | 6 | 7 | 19 | 20 | 56 | 74 | 75 => return Verdict::Again,
-            error => panic!("producer {}: the batch of {} was refused with error {error}", self.id, batch.first),
+            error => {
+                panic!("producer {}: the batch of {} was refused with error {error}", self.id, batch.first)
+            }
         }
         self.unanswered.pop_front();
         Verdict::Taken
@@ -156,7 +172,12 @@ impl Producer {
             let filling = if exec.chance(10) { exec.below(9_000) } else { exec.below(300) };
             let value = value(self.id, number, usize::try_from(filling).expect("small"));
             builder = builder.record(1_767_225_600_000, None, Some(&value));
-            self.cluster.histories.borrow_mut().get_mut(&self.place).expect("it has one").sends(self.id, number);
+            self.cluster
+                .histories
+                .borrow_mut()
+                .get_mut(&self.place)
+                .expect("it has one")
+                .sends(self.id, number);
         }
         self.next += count;
         self.sequence += i32::try_from(count).expect("small");
