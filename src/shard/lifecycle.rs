@@ -75,6 +75,7 @@ impl<B: Broker> Shard<B> {
             flights: RefCell::default(),
             requests: Cell::default(),
             view: RefCell::default(),
+            acting: Cell::default(),
             origin: RefCell::default(),
             fetches: RefCell::default(),
             answers: super::answers::Answers::new(answer_bytes),

@@ -42,7 +42,7 @@ pub use message::{Message, Origin, ReadBudget};
 
 use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
 use crate::base::limits::FRAME_BYTES_MAX;
-use crate::base::{BrokerEpoch, ShardId, TopicPartition};
+use crate::base::{BrokerEpoch, NodeId, ShardId, TopicPartition};
 use crate::cluster::ClusterState;
 use crate::conf::BrokerConf;
 use crate::metrics::{FlightRecorder, ShardMetrics, ShardTables};
@@ -90,6 +90,8 @@ struct Inner<B: Broker> {
     requests: Cell<u64>,
     /// This shard's copy of the cluster's metadata.
     view: RefCell<ClusterState>,
+    /// The acting coordinator, as far as this shard knows.
+    acting: Cell<Option<NodeId>>,
     origin: RefCell<origin::Pending>,
     fetches: RefCell<fetch::Fetches>,
     /// Memory of answers on their way to clients.
@@ -222,6 +224,7 @@ impl<B: Broker> Shard<B> {
             cluster: &view,
             conf: self.conf(),
             node: &self.0.node,
+            acting: self.0.acting.get(),
             now_ms: self.world().wall_ms(),
             draw: &draw,
             sessions: &self.0.sessions,

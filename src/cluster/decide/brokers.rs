@@ -93,7 +93,7 @@ pub(super) fn set_state(
     let Some(was) = state.broker(id) else {
         return refuse(
             ErrorCode::BrokerIdNotRegistered,
-            format!("Broker ID {id} is not currently registered."),
+            format!("Broker ID {id} is not currently registered"),
         );
     };
     if was.epoch != epoch {
@@ -119,7 +119,7 @@ pub(super) fn unregister(state: &ClusterState, id: NodeId) -> Decided {
     if state.broker(id).is_none() {
         return refuse(
             ErrorCode::BrokerIdNotRegistered,
-            format!("Broker ID {id} is not currently registered."),
+            format!("Broker ID {id} is not currently registered"),
         );
     }
     let mut records = if state.is_active(id) { leave(state, id) } else { Vec::new() };
