@@ -40,6 +40,7 @@ impl<B: Broker> Shard<B> {
                 Reply::Raft
             }
             Request::Fetch(fetch) => Reply::Fetch(self.answer_replica_fetch(fetch).await),
+            Request::Ask(asks) => Reply::Ask(self.answer_asks(asks).await),
             request if self.this() == COORDINATOR => self.answer_as_coordinator(request).await,
             request => self.ask_coordinator(request).await,
         }
@@ -80,6 +81,7 @@ fn not_acting(request: &Request) -> Reply {
         Request::Follow { .. } => Reply::Follow(Err(nobody)),
         Request::Heartbeat(_) => Reply::Heartbeat(Err(nobody)),
         Request::Fetch(_) => Reply::Fetch(ReplicaFetched::default()),
+        Request::Ask(_) => Reply::Ask(Vec::new()),
         Request::Hello(_) | Request::Raft { .. } => Reply::Raft,
     }
 }
