@@ -28,7 +28,7 @@ pub fn scan(data: &[u8]) {
 fn scanned(data: &[u8]) {
     let base = data.first_chunk().map_or(0, |head| i64::from_be_bytes(*head)).max(0);
     for at_end in [false, true] {
-        let mut scan = Scan { next_offset: base, epoch: LeaderEpoch(-1) };
+        let mut scan = Scan { next_offset: base, epoch: LeaderEpoch(-1), holes: false };
         let mut position = 0;
         while let Ok(meta) = scan.take(&data[position..], at_end) {
             position += meta.bytes;

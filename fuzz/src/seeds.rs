@@ -115,7 +115,7 @@ fn compacted() -> Compacted {
 
 fn segment(compacted: Option<Compacted>) -> SegmentHeader {
     let partition = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
-    SegmentHeader { partition, base_offset: 42, created_ms: 1, compacted }
+    SegmentHeader { partition, base_offset: 42, created_ms: 1, holes: false, compacted }
 }
 
 fn checkpoint() -> Vec<u8> {

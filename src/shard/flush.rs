@@ -272,8 +272,6 @@ impl<B: Broker> Shard<B> {
         self.prepare_due().notify();
         self.want_checkpoints_of_long(&keys);
         self.deliver(outbox);
-        self.groups_durable(&keys);
-        self.txns_durable(&keys);
     }
 
     /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost,

@@ -79,6 +79,7 @@ impl<B: Broker> Shard<B> {
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
+            replication: super::replication::Replication::default(),
             groups: RefCell::default(),
             group_timers_due: Notify::default(),
             txns: RefCell::default(),

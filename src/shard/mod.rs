@@ -29,6 +29,7 @@ mod origin;
 mod owner;
 mod partition;
 mod reads;
+mod replication;
 mod shortage;
 pub mod storage;
 mod txns;
@@ -95,6 +96,7 @@ struct Inner<B: Broker> {
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
+    replication: replication::Replication,
     /// Coordinators of groups whose partitions this shard owns.
     groups: RefCell<groups::Groups>,
     group_timers_due: Notify,

@@ -9,11 +9,11 @@ use super::owner::Outbox;
 use super::partition::Partition;
 use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
 use super::{Broker, FilesOf, Shard};
-use crate::base::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
+use crate::base::{NodeId, PartitionIndex, TopicId, TopicPartition};
 use crate::cluster::{ClusterState, Record, Topic, owner_shard};
 use crate::conf::{Durability as Promise, InForce, TopicConf};
 use crate::log::compact::Policy;
-use crate::replica::{Durability, Leader, Rules};
+use crate::replica::{Durability, Replica, Rules};
 use crate::seam::{Files, World};
 use crate::wire::Str;
 use bytes::Bytes;
@@ -23,6 +23,9 @@ use std::sync::Arc;
 
 /// Partitions that are recovered at the same time at start.
 const RECOVERIES_AT_ONCE: usize = 16;
+
+/// How long a follower may lack something before it is out of sync.
+const REPLICA_LAG_MAX_MS: i64 = 30_000;
 
 /// A change that waits for its turn.
 pub(super) enum Change {
@@ -160,8 +163,9 @@ impl<B: Broker> Shard<B> {
                     partition.log.set_conf(log_conf.clone());
                 })
             };
-            if known.is_none() {
-                self.open_partition(key, false).await;
+            match known {
+                Some(()) => self.assign(key),
+                None => self.open_partition(key, false).await,
             }
         }
         self.retention_due().notify();
@@ -192,13 +196,13 @@ impl<B: Broker> Shard<B> {
             let view = self.0.view.borrow();
             view.topic_by_id(key.topic).and_then(|topic| {
                 let index = usize::try_from(key.partition.0).ok()?;
-                let epoch = topic.partitions.get(index)?.leader_epoch;
-                Some((topic.name.clone(), epoch, self.settings(&view, topic)))
+                topic.partitions.get(index)?;
+                Some((topic.name.clone(), self.settings(&view, topic)))
             })
         };
-        let Some((name, epoch, (rules, conf))) = found else { return };
+        let Some((name, (rules, conf))) = found else { return };
         match self.open_log(key, conf, recover).await {
-            Ok(recovered) => self.take_into_service(key, name, epoch, rules, recovered),
+            Ok(recovered) => self.take_into_service(key, name, rules, recovered),
             Err(error) => {
                 tracing::error!(partition = %key, topic = %name, %error, "the partition can't be opened: offline")
             }
@@ -224,15 +228,13 @@ impl<B: Broker> Shard<B> {
         &self,
         key: TopicPartition,
         name: Str,
-        epoch: LeaderEpoch,
         rules: Rules,
         recovered: Recovered<FilesOf<B>>,
     ) {
         let Recovered { log, state } = recovered;
-        let leader = Leader::new(epoch, rules, state);
-        self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name.clone()));
-        self.host_groups(key, &name);
-        self.host_txns(key, &name, epoch);
+        let replica = Replica::new(self.me(), rules, state);
+        self.owner().borrow_mut().partitions.insert(key, Partition::new(replica, log, name));
+        self.assign(key);
     }
 
     /// Waits until nothing is written any more to a partition that was taken out of service: a file that is made in a
@@ -285,6 +287,7 @@ fn rules(topic: &TopicConf, broker: &InForce<'_>) -> Rules {
             Promise::Fast => Durability::Accepted,
         },
         producer_expiry_ms: broker.value("producer.id.expiration.ms").parse().expect("checked"),
+        replica_lag_max_ms: REPLICA_LAG_MAX_MS,
     }
 }
 

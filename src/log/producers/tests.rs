@@ -48,6 +48,49 @@ fn a_snapshot_leaves_out_what_may_be_lost() {
     assert_eq!((kept.len(), states.len()), (1, 2));
 }
 
+/// Whatever is cut off again, what is left is what it was, open transactions and aborted ones too; and a checkpoint
+/// tells as much of what may yet be cut off.
+#[test]
+fn what_is_cut_off_leaves_no_trace() {
+    let mut states = ProducerStates::default();
+    let mut history = vec![states.clone()];
+    for offset in 0..40 {
+        let id = offset % 3;
+        if offset % 7 == 6 {
+            let marker = EndMarker { committed: offset % 2 == 0, coordinator_epoch: 1 };
+            states.apply_marker(&meta(id, 0, -1), marker, offset, 5);
+        } else {
+            let batch = BatchBuilder::new(Codec::None, 5)
+                .producer(id, i16::try_from(offset / 20).unwrap(), 0)
+                .attributes(crate::wire::batch::TRANSACTIONAL)
+                .record(5, None, None);
+            states.apply(&BatchMeta::read(&batch.build()).unwrap(), offset, 5);
+        }
+        history.push(states.clone());
+    }
+    let seen = |states: &ProducerStates| {
+        let open: Vec<_> = states.facts().map(|fact| (fact.id, fact.epoch, fact.open_offset)).collect();
+        let aborted: Vec<_> = states.transactions().aborted(0, 100).copied().collect();
+        (open, aborted, states.transactions().first_unstable())
+    };
+    for (offset, before) in (0..).zip(&history) {
+        let mut cut = states.clone();
+        cut.truncate_end(offset);
+        assert_eq!(seen(&cut), seen(before), "at {offset}");
+        let mut w = Writer::new();
+        let snapshot = states.as_of(30);
+        snapshot.encode(&mut w);
+        snapshot.encode_unsettled(&mut w);
+        let mut r = Reader::new(w.into_pieces().concat().into());
+        let mut told = ProducerStates::decode(&mut r).unwrap();
+        told.decode_unsettled(&mut r).unwrap();
+        told.truncate_end(offset);
+        if offset <= 30 {
+            assert_eq!(seen(&told), seen(before), "told, at {offset}");
+        }
+    }
+}
+
 #[test]
 fn sequences_wrap() {
     let mut states = ProducerStates::default();
