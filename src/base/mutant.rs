@@ -88,6 +88,8 @@ pub enum Mutant {
     JoinUnflushed,
     /// Take for a follower what fetched in an earlier life of it (KIP-903).
     AdmitStaleBrokers,
+    /// Lead because an earlier life of the node did.
+    LeadFromEarlierLife,
     /// Commit though fewer are in sync than there must be.
     CommitUnderMinIsr,
     /// Take for kept what a follower hasn't flushed.
@@ -146,6 +148,7 @@ impl Mutant {
         Mutant::JoinBeforeEpochStart,
         Mutant::JoinUnflushed,
         Mutant::AdmitStaleBrokers,
+        Mutant::LeadFromEarlierLife,
         Mutant::CommitUnderMinIsr,
         Mutant::CountUnflushed,
         Mutant::ForgetEpochs,

@@ -60,6 +60,9 @@ pub struct Assignment {
     pub replicas: Vec<Member>,
     /// Those of them that have all acknowledged records.
     pub isr: Vec<NodeId>,
+    /// The metadata knows this very process. What it says of an earlier life of the node doesn't make this one a
+    /// leader: it may lack what that one wrote under the same epoch.
+    pub registered: bool,
 }
 
 impl Assignment {
@@ -72,6 +75,7 @@ impl Assignment {
             partition_epoch: PartitionEpoch(0),
             replicas: vec![Member { id: me, broker_epoch: BrokerEpoch(-1), able: true }],
             isr: vec![me],
+            registered: true,
         }
     }
 }

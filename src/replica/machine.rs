@@ -183,9 +183,12 @@ impl Replica {
         self.waiting_all.turn_away(&refused, &mut out.replies);
     }
 
-    fn assign(&mut self, assignment: Assignment, now_ms: i64, out: &mut Effects) {
+    fn assign(&mut self, mut assignment: Assignment, now_ms: i64, out: &mut Effects) {
         if assignment.leader_epoch < self.epoch {
             return;
+        }
+        if !assignment.registered && !planted(Mutant::LeadFromEarlierLife) {
+            assignment.leader = None;
         }
         if assignment.leader == Some(self.me) {
             return self.lead(assignment, now_ms, out);
@@ -276,7 +279,8 @@ impl Replica {
             Awaited::Committed => (self.high_watermark, &mut self.watchers),
             Awaited::Appended => (self.sealed, &mut self.readers),
         };
-        if reached > beyond || !matches!(self.role, Role::Leading(_)) {
+        let in_vain = awaited == Awaited::Appended && !matches!(self.role, Role::Leading(_));
+        if reached > beyond || in_vain {
             out.wakes.push(watcher);
         } else {
             watchers.push((watcher, beyond));

@@ -52,7 +52,8 @@ impl Replica {
     pub fn read_bounds(&self, op: &ReadOp) -> Result<ReadBounds, ReadReply> {
         self.check_epoch(op.current_leader_epoch).map_err(ReadReply::failed)?;
         match op.follower {
-            None if !self.is_leading() => return Err(ReadReply::failed(ErrorCode::NotLeaderOrFollower)),
+            // Consumers may read from a follower too (KIP-392).
+            None if !self.has_leader() => return Err(ReadReply::failed(ErrorCode::NotLeaderOrFollower)),
             None => {}
             Some(FollowerRead { id, broker_epoch, .. }) => {
                 self.admit(id, broker_epoch).map_err(ReadReply::failed)?;

@@ -30,6 +30,15 @@ impl Replica {
         }
     }
 
+    /// Whether it leads, or follows somebody.
+    #[must_use]
+    pub fn has_leader(&self) -> bool {
+        match &self.role {
+            Role::Leading(_) => true,
+            Role::Following(following) => following.leader.is_some(),
+        }
+    }
+
     /// From where it goes on; `None` if it has nobody to ask, or may not now.
     #[must_use]
     pub fn fetch_position(&self) -> Option<FetchPosition> {

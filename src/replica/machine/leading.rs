@@ -115,10 +115,7 @@ impl Leading {
     fn take_isr(&mut self, isr: &[NodeId]) {
         for follower in &mut self.followers {
             follower.in_sync = isr.contains(&follower.member.id);
-            follower.proposed = false;
-            if follower.in_sync {
-                follower.joining_since = None;
-            }
+            (follower.proposed, follower.joining_since) = (false, None);
         }
         self.in_sync = isr.len();
         self.proposal = None;

@@ -22,6 +22,7 @@ impl Coordinator {
             partition_epoch: PartitionEpoch(0),
             replicas: nodes.iter().map(member).collect(),
             isr: nodes.to_vec(),
+            registered: true,
         };
         Coordinator { min_isr, elr: Vec::new(), history: vec![first], elected: None }
     }
@@ -84,6 +85,16 @@ impl Coordinator {
             member.able = false;
         }
         self.take_out(&mut state, &[id], false);
+        self.elect(&mut state);
+        self.change(state);
+    }
+
+    /// A broker that was fenced is heard of again.
+    pub(super) fn unfence(&mut self, id: NodeId) {
+        let mut state = self.now().clone();
+        for member in state.replicas.iter_mut().filter(|member| member.id == id) {
+            member.able = true;
+        }
         self.elect(&mut state);
         self.change(state);
     }

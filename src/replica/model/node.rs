@@ -4,8 +4,8 @@ use crate::base::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, ShardId};
 use crate::log::epochs::EpochCache;
 use crate::replica::call::{FollowerRead, ReadOp};
 use crate::replica::{
-    Assignment, Durability, Effects, Event, FetchPosition, IsrProposal, Recovered, Replica, Rules, Source,
-    Waiter,
+    Assignment, Durability, Effects, Event, FetchPosition, IsrProposal, Member, Recovered, Replica, Rules,
+    Source, Waiter,
 };
 use crate::wire::batch::{BatchBuilder, BatchMeta, Codec, Contents};
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ pub(super) struct Node {
     pub(super) cut: Option<Offset>,
     /// How many versions of the metadata it has heard of.
     pub(super) heard: usize,
+    /// So much of the log is what is committed: looked at, and not changed since.
+    pub(super) verified: usize,
     /// Values whose producers wait.
     waiting: BTreeMap<u64, u64>,
     waiters: u64,
@@ -78,7 +80,7 @@ impl Node {
             min_insync_replicas: min_isr,
             durability: Durability::Durable,
             producer_expiry_ms: i64::MAX,
-            replica_lag_max_ms: 5_000,
+            replica_lag_max_ms: 2_000,
         };
         let mut node = Node {
             id,
@@ -90,6 +92,7 @@ impl Node {
             checkpoint: 0,
             cut: None,
             heard: 0,
+            verified: 0,
             waiting: BTreeMap::new(),
             waiters: 0,
         };
@@ -119,14 +122,19 @@ impl Node {
     /// The process ends; of what isn't flushed so much stays.
     pub(super) fn end(&mut self, keep: Offset) {
         self.replica = None;
-        self.log.truncate(at(keep.max(self.durable)));
+        self.truncate(keep.max(self.durable));
         self.waiting.clear();
     }
 
     /// The log is lost too.
     pub(super) fn wipe(&mut self) {
-        self.log.clear();
+        self.truncate(0);
         (self.durable, self.checkpoint) = (0, 0);
+    }
+
+    fn truncate(&mut self, end: Offset) {
+        self.log.truncate(at(end));
+        self.verified = self.verified.min(self.log.len());
     }
 
     pub(super) fn log_end(&self) -> Offset {
@@ -150,7 +158,10 @@ impl Node {
 
     pub(super) fn hear(&mut self, assignment: &Assignment, now_ms: i64) -> Outcome {
         self.heard += 1;
-        self.step(Event::Assigned { assignment: Box::new(assignment.clone()), now_ms }).1
+        let mine = |member: &Member| member.id == self.id && member.broker_epoch == self.broker_epoch;
+        let registered = assignment.replicas.iter().any(mine);
+        let assignment = Box::new(Assignment { registered, ..assignment.clone() });
+        self.step(Event::Assigned { assignment, now_ms }).1
     }
 
     pub(super) fn produce(&mut self, value: u64, acks: i16, now_ms: i64) -> Outcome {
@@ -196,7 +207,7 @@ impl Node {
     /// Cuts the log where that is due.
     pub(super) fn perform_cut(&mut self) {
         let Some(to) = self.cut.take() else { return };
-        self.log.truncate(at(to));
+        self.truncate(to);
         self.durable = self.durable.min(to);
         self.step(Event::Truncated { to });
     }

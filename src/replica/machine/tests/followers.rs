@@ -23,6 +23,7 @@ fn assigned(partition_epoch: i32, isr: &[NodeId]) -> Assignment {
         partition_epoch: PartitionEpoch(partition_epoch),
         replicas: members(),
         isr: isr.to_vec(),
+        registered: true,
     }
 }
 

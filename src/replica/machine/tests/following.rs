@@ -15,6 +15,7 @@ fn assigned(leader_epoch: i32, leader: NodeId) -> Event {
         partition_epoch: PartitionEpoch(leader_epoch),
         replicas: vec![member(LEADER), member(ME)],
         isr: vec![LEADER, ME],
+        registered: true,
     });
     Event::Assigned { assignment, now_ms: NOW }
 }
@@ -128,6 +129,17 @@ fn a_leader_that_was_replaced_forgets_the_epoch_in_which_it_wrote_nothing() {
     assert_eq!(replica.epochs().entries(), [(LeaderEpoch(1), 0)]);
     step(&mut replica, assigned(2, ME));
     assert!(!replica.is_leading(), "what is older than what is known counts for nothing");
+}
+
+#[test]
+fn what_the_metadata_says_of_an_earlier_life_makes_nobody_a_leader() {
+    let mut replica = follower(1);
+    let Event::Assigned { mut assignment, now_ms } = assigned(2, ME) else { unreachable!() };
+    assignment.registered = false;
+    step(&mut replica, Event::Assigned { assignment, now_ms });
+    assert!(!replica.is_leading() && replica.fetch_position().is_none());
+    step(&mut replica, assigned(3, ME));
+    assert!(replica.is_leading());
 }
 
 #[test]
