@@ -11,6 +11,7 @@ pub mod group;
 pub mod load;
 pub mod log;
 pub mod metrics;
+pub mod peer;
 pub mod replica;
 pub mod rt;
 pub mod seam;

@@ -23,6 +23,7 @@ const LAYERS: &[Layer] = &[
     layer("seam", &["base"]),
     layer("log", &["base", "wire"]),
     layer("cluster", &["base", "wire"]),
+    layer("peer", &["base", "wire", "cluster"]),
     layer("replica", &["base", "wire", "log"]),
     layer("group", &["base", "wire"]),
     layer("txn", &["base", "wire"]),
@@ -34,7 +35,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "shard",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "replica", "group", "txn",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "peer", "replica", "group", "txn",
             "security", "api",
         ],
     ),
@@ -42,7 +43,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "sim",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "replica", "group", "txn",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "peer", "replica", "group", "txn",
             "security", "api", "shard",
         ],
     ),
@@ -52,8 +53,8 @@ const LAYERS: &[Layer] = &[
 ];
 
 const EVERYTHING: &[&str] = &[
-    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "replica", "group", "txn", "security",
-    "api", "shard", "rt", "sim", "load", "boot",
+    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "peer", "replica", "group", "txn",
+    "security", "api", "shard", "rt", "sim", "load", "boot",
 ];
 
 /// Crates and parts of `std` that only some layers may name. Every dependency has a row.

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use ringlog::base::{
-    LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicPartition,
+    BrokerEpoch, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicPartition,
 };
-use ringlog::cluster::{PartitionEntry, Record, frame};
+use ringlog::cluster::{BrokerEntry, PartitionEntry, Record, frame};
 use ringlog::conf::{PROFILES, sample};
 use ringlog::log::checkpoint::Checkpoint;
 use ringlog::log::segment::{Compacted, SegmentHeader, SegmentName};
@@ -140,12 +140,34 @@ fn unpadded(file: &[u8]) -> Vec<u8> {
 fn metadata() -> Vec<Record> {
     let configs = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
     let (topic, leader, leader_epoch) = (TopicId([3; 16]), NodeId(1), LeaderEpoch(4));
-    let entry = PartitionEntry { leader, leader_epoch, replicas: vec![leader, NodeId(2)], isr: vec![leader] };
+    let others = vec![NodeId(2)];
+    let entry = PartitionEntry {
+        leader_epoch,
+        elr: others.clone(),
+        adding: others,
+        ..PartitionEntry::new(vec![leader, NodeId(2)], vec![leader])
+    };
+    let broker = BrokerEntry {
+        epoch: BrokerEpoch(7),
+        incarnation: [1; 16],
+        host: "host".into(),
+        port: 9092,
+        peer: "host:9192".into(),
+        rack: Some("rack".into()),
+        shards: 2,
+        fenced: false,
+        shutting_down: false,
+        resumed: Some(BrokerEpoch(3)),
+    };
+    let partition = PartitionIndex(0);
     vec![
-        Record::Broker { id: leader, host: "host".into(), port: 9092, rack: Some("rack".into()) },
+        Record::Broker { id: leader, entry: broker },
+        Record::BrokerState { id: leader, fenced: true, shutting_down: false },
+        Record::RemoveBroker { id: leader },
+        Record::PartitionChange { topic, partition, entry: entry.clone() },
         Record::Topic { id: topic, name: "topic".into(), configs: configs.clone() },
         Record::Partition { topic, entry },
-        Record::Leader { topic, partition: PartitionIndex(0), leader, epoch: LeaderEpoch(5) },
+        Record::Leader { topic, partition, leader, epoch: LeaderEpoch(5) },
         Record::TopicConfigs { topic, configs: configs.clone() },
         Record::BrokerConfigs { configs },
         Record::RemoveTopic { topic },

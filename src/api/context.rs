@@ -2,8 +2,8 @@
 
 use super::fetch_session::FetchSessions;
 use super::plan::Plan;
-use crate::base::NodeId;
-use crate::cluster::ClusterState;
+use crate::base::{NodeId, TopicPartition};
+use crate::cluster::{BrokerEntry, ClusterState, PartitionEntry};
 use crate::conf::{BrokerConf, InForce};
 use crate::wire::generated::SCHEMAS;
 use crate::wire::{DecodeError, Encode, Reader, Str, Writer};
@@ -58,6 +58,8 @@ pub struct NodeInfo {
     pub host: Str,
     /// Its port.
     pub port: u16,
+    /// HOST:PORT where other nodes reach it; empty if there are none.
+    pub peer: Str,
     /// Its rack.
     pub rack: Option<Str>,
     /// Its log directory.
@@ -95,6 +97,8 @@ pub struct Context<'a> {
     pub conf: &'a BrokerConf,
     /// This broker.
     pub node: &'a NodeInfo,
+    /// The acting coordinator, as far as this node knows.
+    pub acting: Option<NodeId>,
     /// Wall clock.
     pub now_ms: i64,
     /// 64 random bits.
@@ -113,6 +117,34 @@ impl Context<'_> {
             of_all: self.cluster.broker_configs(),
             of_this: self.cluster.node_configs(NodeId(self.node.id)),
         }
+    }
+
+    /// This broker's id.
+    pub fn this(&self) -> NodeId {
+        NodeId(self.node.id)
+    }
+
+    /// Whom clients are told to ask for changes: the acting coordinator where clients can reach it, else this broker,
+    /// which passes on what it is asked; -1 if not even that is relied on.
+    pub fn controller(&self) -> i32 {
+        let reachable = |id: &NodeId| self.cluster.broker(*id).is_some_and(|broker| !broker.fenced);
+        self.acting.filter(reachable).or(Some(self.this()).filter(reachable)).map_or(-1, |id| id.0)
+    }
+
+    /// Whether this broker leads a partition.
+    pub fn leads(&self, key: TopicPartition) -> bool {
+        self.cluster.partition(key).is_some_and(|entry| entry.leader == self.this())
+    }
+
+    /// The broker that leads a partition, if there is one that clients can reach.
+    pub fn leader_of(&self, entry: &PartitionEntry) -> Option<(NodeId, &BrokerEntry)> {
+        let broker = self.cluster.broker(entry.leader)?;
+        Some((entry.leader, broker))
+    }
+
+    /// Replicas of a topic that the broker keeps for itself: as configured, but for a node that has no others.
+    pub fn internal_factor(&self, configured: i16) -> i16 {
+        if self.conf.cluster.has_peers() { configured } else { 1 }
     }
 
     /// Answers with a message, in the request's version.

@@ -7,8 +7,8 @@
 //! every codec, and a batch that unpacks to more than a frame may hold is error 10. Refusals that Kafka sends without
 //! a text have one.
 
-use super::{Api, Context, Plan, resolve};
-use crate::base::{ErrorCode, PartitionIndex, TopicId};
+use super::{Api, Context, Plan, leads, resolve};
+use crate::base::{ErrorCode, NodeId, PartitionIndex, TopicId};
 use crate::cluster::is_internal_topic;
 use crate::replica::call::{
     Membership, PartitionCall, PartitionOp, PartitionReply, ProduceOp, Produced, Unmet,
@@ -21,9 +21,13 @@ use crate::wire::generated::produce_response::{
 use crate::wire::generated::{ProduceRequest, ProduceResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 0, name: "Produce", min: 0, served_min: 3, max: 13, plan };
+
+/// First version whose answers name the leader where another broker is asked (KIP-951).
+const HINTS_FROM: i16 = 10;
 
 /// Why a batch isn't appended, decided before the log was asked.
 type Refusal = (ErrorCode, Option<Str>);
@@ -124,6 +128,9 @@ fn check(
         let why = "only the broker writes to internal topics";
         return Err((ErrorCode::InvalidTopicException, Some(Str::from_static(why))));
     }
+    if !leads(context, topic, index) {
+        return Err((ErrorCode::NotLeaderOrFollower, None));
+    }
     let bytes = records.unwrap_or_default();
     let refused = |error: BatchError| (error.error_code(), Some(Str::from(error.message())));
     match validate_client_batch(&bytes, &ClientRules { zstd_allowed: version >= 7 }) {
@@ -145,14 +152,14 @@ fn check(
 
 fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionReply], acks: i16) -> Plan {
     let mut failed = false;
-    let mut hint = false;
+    let mut leaders = BTreeSet::new();
     let topics: Vec<TopicProduceResponse> = topics
         .into_iter()
         .map(|TopicPart { name, id, partitions }| {
             let fill = |(index, pending)| {
                 let response = response(context, (&name, id), index, pending, replies);
                 failed |= response.error_code != 0;
-                hint |= response.current_leader.leader_id >= 0;
+                leaders.insert(NodeId(response.current_leader.leader_id));
                 response
             };
             let partitions = partitions.into_iter().map(fill).collect();
@@ -164,7 +171,7 @@ fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionRep
         0 if failed => Plan::Close("a produce request with acks=0 failed"),
         0 => Plan::NoResponse,
         _ => {
-            let node_endpoints = if hint { vec![endpoint(context)] } else { Vec::new() };
+            let node_endpoints = leaders.into_iter().filter_map(|id| endpoint(context, id)).collect();
             let response = ProduceResponse { responses: topics, throttle_time_ms: 0, node_endpoints };
             context.respond(&response)
         }
@@ -214,7 +221,7 @@ fn response(
             message = Some(summary(unmet, &record_errors).into());
         }
     }
-    let not_leader = produced.error == ErrorCode::NotLeaderOrFollower;
+    let told = produced.error == ErrorCode::NotLeaderOrFollower && context.header.version >= HINTS_FROM;
     PartitionProduceResponse {
         index: index.0,
         error_code: produced.error.code(),
@@ -223,7 +230,7 @@ fn response(
         log_start_offset: produced.log_start_offset,
         record_errors,
         error_message: message,
-        current_leader: if not_leader { leader() } else { None }.unwrap_or_default(),
+        current_leader: if told { leader() } else { None }.unwrap_or_default(),
     }
 }
 
@@ -255,14 +262,11 @@ fn summary(unmet: &Unmet, errors: &[BatchIndexAndErrorMessage]) -> String {
     )
 }
 
-fn endpoint(context: &Context<'_>) -> NodeEndpoint {
-    let node = context.node;
-    NodeEndpoint {
-        node_id: node.id,
-        host: node.host.clone(),
-        port: i32::from(node.port),
-        rack: node.rack.clone(),
-    }
+/// Where clients reach a broker.
+fn endpoint(context: &Context<'_>, id: NodeId) -> Option<NodeEndpoint> {
+    let broker = context.cluster.broker(id)?;
+    let (host, port) = (broker.host.clone(), i32::from(broker.port));
+    Some(NodeEndpoint { node_id: id.0, host, port, rack: broker.rack.clone() })
 }
 
 #[cfg(test)]

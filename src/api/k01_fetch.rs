@@ -1,28 +1,43 @@
 //! Fetch (key 1), versions 4 to 18: batches as they lie in the log, with sessions (KIP-227), topic ids (KIP-516) and
 //! a wait for `min_bytes` without polling.
 //!
-//! Rules: protocol rows 78 to 93. Followers (replica id >= 0) come with replication; until then nobody is a replica.
+//! Rules: protocol rows 78 to 93. The brokers of a cluster copy from each other by a protocol of their own, so whoever
+//! says here that it is a replica (replica id >= 0) is none. From version 11 on a consumer may read from any replica
+//! (KIP-392); with the rack-aware `replica.selector.class` a leader sends it to one that stands in its rack.
 //!
 //! Deviations: batches are whole where Kafka cuts the last one at the limit; negative limits count as 0; a session's
 //! topic that was deleted is error 100 where it is asked for by id; a partition named twice is answered twice.
 
 use super::fetch_session::{Ask, Begun, PartitionKey, Told, TopicKey, Want};
 use super::{Api, Context, FetchPlan, Plan, resolve};
-use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
+use crate::base::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
+use crate::cluster::{BrokerEntry, PartitionEntry};
 use crate::replica::call::{ReadOp, ReadReply};
 use crate::wire::generated::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use crate::wire::generated::{FetchRequest, FetchResponse};
 use crate::wire::{Decode, DecodeError, Reader, Records, Str};
+use std::collections::BTreeSet;
 
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 1, name: "Fetch", min: 4, served_min: 4, max: 18, plan };
+
+/// First version whose consumers may read from followers (KIP-392).
+const FOLLOWERS_FROM: i16 = 11;
 
 /// A partition's answer: there already, or that of a read.
 enum Pending {
     Refused(ErrorCode),
     Read(usize),
+    /// Only that of a look at the partition's bounds: the consumer shall read there.
+    Elsewhere(usize, NodeId),
+}
+
+/// Where a consumer reads a partition.
+enum Place {
+    Here,
+    At(NodeId),
 }
 
 /// What an answer needs to know of the request once the reads are done.
@@ -38,6 +53,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let read_committed = request.isolation_level == 1;
     let (min_bytes, max_bytes) = (at_least_zero(request.min_bytes), fetch_max(context, request.max_bytes));
     let max_wait_ms = request.max_wait_ms.max(0);
+    let rack = request.rack_id.clone();
     let ask = ask(context, request);
     let begun = context.sessions.borrow_mut().begin(ask, context.now_ms, context.draw);
     let Begun { session_id, full, wants } = match begun {
@@ -48,23 +64,28 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let mut items: Vec<(PartitionKey, Pending)> = Vec::with_capacity(wants.len());
     // Kafka answers what it refuses after what it reads.
     let mut failed = Vec::new();
+    let mut told = false;
     for (key, want) in wants {
-        match find(context, &key) {
-            Ok(_) if follower => failed.push((key, Pending::Refused(ErrorCode::NotLeaderOrFollower))),
-            Ok(partition) => {
+        match find(context, &key).and_then(|found| Ok((found, place(context, found, follower, &rack)?))) {
+            Ok((partition, Place::Here)) => {
                 items.push((key, Pending::Read(reads.len())));
                 reads.push((partition, read(want, read_committed)));
+            }
+            Ok((partition, Place::At(node))) => {
+                told = true;
+                items.push((key, Pending::Elsewhere(reads.len(), node)));
+                reads.push((partition, read(Want { max_bytes: 0, ..want }, read_committed)));
             }
             Err(error) => failed.push((key, Pending::Refused(error))),
         }
     }
-    let refused = !failed.is_empty();
+    let told = told || !failed.is_empty();
     items.append(&mut failed);
     let answering = Answering { session_id, full, items };
     Ok(Plan::Fetch(Box::new(FetchPlan {
         reads,
-        // An error is told at once (row 83).
-        max_wait_ms: if refused { 0 } else { max_wait_ms },
+        // An error is told at once (row 83), and so is where to read.
+        max_wait_ms: if told { 0 } else { max_wait_ms },
         min_bytes,
         max_bytes,
         then: Box::new(move |context, replies| answer(context, answering, replies)),
@@ -112,6 +133,39 @@ fn find(context: &Context<'_>, (topic, partition): &PartitionKey) -> Result<Topi
     found.map(|(_, key)| key)
 }
 
+/// Where a partition is to be read.
+///
+/// # Errors
+/// 6: not here.
+fn place(context: &Context<'_>, key: TopicPartition, follower: bool, rack: &Str) -> Result<Place, ErrorCode> {
+    let entry = context.cluster.partition(key).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let this = context.this();
+    let consumer = !follower && context.header.version >= FOLLOWERS_FROM;
+    if entry.leader == this && !follower {
+        let nearer = if consumer { nearer(context, entry, rack) } else { None };
+        return Ok(nearer.map_or(Place::Here, Place::At));
+    }
+    if consumer && entry.replicas.contains(&this) {
+        Ok(Place::Here)
+    } else {
+        Err(ErrorCode::NotLeaderOrFollower)
+    }
+}
+
+/// A replica in the consumer's rack, where the leader stands in another. Who is in sync has what consumers may see, or
+/// is about to.
+fn nearer(context: &Context<'_>, entry: &PartitionEntry, rack: &Str) -> Option<NodeId> {
+    if rack.is_empty() || !context.conf.cluster.rack_aware_reads {
+        return None;
+    }
+    let broker = |id: NodeId| context.cluster.broker(id).filter(|broker| broker.is_active());
+    let stands_there = |broker: &BrokerEntry| broker.rack.as_ref() == Some(rack);
+    if broker(entry.leader).is_some_and(stands_there) {
+        return None;
+    }
+    entry.isr.iter().copied().find(|id| broker(*id).is_some_and(stands_there))
+}
+
 fn read(want: Want, read_committed: bool) -> ReadOp {
     ReadOp {
         current_leader_epoch: want.current_leader_epoch,
@@ -133,12 +187,18 @@ fn answer(context: &Context<'_>, answering: Answering, replies: Vec<ReadReply>) 
     let mut replies: Vec<Option<ReadReply>> = replies.into_iter().map(Some).collect();
     let mut sessions = context.sessions.borrow_mut();
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
-    let mut hint = false;
+    let mut leaders = BTreeSet::new();
     for (key, pending) in items {
+        let mut elsewhere = None;
         let reply = match pending {
             Pending::Refused(error) if error == ErrorCode::NotLeaderOrFollower => ReadReply::failed(error),
             Pending::Refused(error) => ReadReply { aborted: Some(Vec::new()), ..ReadReply::failed(error) },
             Pending::Read(index) => replies[index].take().expect("a read is answered once"),
+            Pending::Elsewhere(index, node) => {
+                let reply = replies[index].take().expect("a read is answered once");
+                elsewhere = reply.error.is_ok().then_some(node);
+                reply
+            }
         };
         let told = Told {
             high_watermark: reply.high_watermark,
@@ -146,14 +206,19 @@ fn answer(context: &Context<'_>, answering: Answering, replies: Vec<ReadReply>) 
             failed: !reply.error.is_ok() || reply.diverging.is_some(),
         };
         let changed = session_id == 0 || sessions.tell(session_id, &key, told, !reply.records.is_empty());
-        if full || changed {
+        if full || changed || elsewhere.is_some() {
             let leader = leader(context, &key, reply.error);
-            hint |= leader.is_some();
-            add(&mut topics, key, reply, (context.header.version, leader));
+            leaders.extend(leader.as_ref().map(|leader| NodeId(leader.leader_id)));
+            let data = PartitionData {
+                current_leader: leader.unwrap_or_default(),
+                preferred_read_replica: elsewhere.map_or(-1, |node| node.0),
+                ..partition_data(key.1, reply, context.header.version)
+            };
+            add(&mut topics, key.0, data);
         }
     }
     drop(sessions);
-    let node_endpoints = if hint { vec![endpoint(context)] } else { Vec::new() };
+    let node_endpoints = leaders.into_iter().filter_map(|id| endpoint(context, id)).collect();
     context.respond(&FetchResponse {
         session_id,
         responses: topics,
@@ -169,26 +234,19 @@ fn leader(context: &Context<'_>, key: &PartitionKey, error: ErrorCode) -> Option
         return None;
     }
     let partition = find(context, key).ok()?;
-    let topic = context.cluster.topic_by_id(partition.topic)?;
-    let entry = topic.partitions.get(usize::try_from(partition.partition.0).ok()?)?;
+    let entry = context.cluster.partition(partition)?;
     Some(LeaderIdAndEpoch { leader_id: entry.leader.0, leader_epoch: entry.leader_epoch.0 })
 }
 
-fn endpoint(context: &Context<'_>) -> NodeEndpoint {
-    let node = context.node;
-    let (host, port) = (node.host.clone(), i32::from(node.port));
-    NodeEndpoint { node_id: node.id, host, port, rack: node.rack.clone() }
+/// Where clients reach a broker.
+fn endpoint(context: &Context<'_>, id: NodeId) -> Option<NodeEndpoint> {
+    let broker = context.cluster.broker(id)?;
+    let (host, port) = (broker.host.clone(), i32::from(broker.port));
+    Some(NodeEndpoint { node_id: id.0, host, port, rack: broker.rack.clone() })
 }
 
 /// Adds a partition, to the topic before it if that is the same.
-fn add(
-    topics: &mut Vec<FetchableTopicResponse>,
-    (topic, index): PartitionKey,
-    reply: ReadReply,
-    (version, leader): (i16, Option<LeaderIdAndEpoch>),
-) {
-    let mut data = partition_data(index, reply, version);
-    data.current_leader = leader.unwrap_or_default();
+fn add(topics: &mut Vec<FetchableTopicResponse>, topic: TopicKey, data: PartitionData) {
     let (name, id) = match topic {
         TopicKey::Id(id) => (Str::EMPTY, id),
         TopicKey::Name(name) => (name, TopicId::ZERO),

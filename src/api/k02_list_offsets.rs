@@ -3,7 +3,7 @@
 //! -1 latest, -2 earliest, -3 (v7) largest timestamp, -4 (v8) earliest local, -5 (v9) latest tiered, -6 (v11)
 //! earliest pending upload. A special timestamp below its version is error 35 for that partition (row 94).
 
-use super::{Api, Context, Plan, resolve_name};
+use super::{Api, Context, Plan, led_name, resolve_name};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex};
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
 use crate::wire::generated::list_offsets_request::ListOffsetsPartition;
@@ -14,6 +14,9 @@ use std::collections::BTreeSet;
 
 /// The API's entry in the registry.
 pub(super) const API: Api = Api { key: 2, name: "ListOffsets", min: 1, served_min: 1, max: 11, plan };
+
+/// "Whatever this replica has."
+const DEBUGGING: i32 = -2;
 
 /// Lowest version that knows a special timestamp; timestamps are known to all.
 fn known_from(timestamp: i64) -> i16 {
@@ -31,6 +34,8 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let version = context.header.version;
     let request = ListOffsetsRequest::decode(&mut body, version)?;
     let read_committed = request.isolation_level == 1;
+    // Tools that look into one replica may ask any (Kafka: `DEBUGGING_REPLICA_ID`).
+    let find = if request.replica_id == DEBUGGING { resolve_name } else { led_name };
     let mut calls = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -47,7 +52,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
                 }
                 continue;
             }
-            let found = resolve_name(context, &topic.name, PartitionIndex(asked.partition_index));
+            let found = find(context, &topic.name, PartitionIndex(asked.partition_index));
             let call = match found {
                 Err(error) => {
                     answer.error_code = error.code();

@@ -7,7 +7,9 @@ use super::admin::k19_create_topics::command;
 use super::{Api, Context, Plan};
 use crate::base::limits::AUTO_CREATED_PER_REQUEST_MAX;
 use crate::base::{ErrorCode, NodeId};
-use crate::cluster::{Command, NewTopic, Topic, check_topic_name, is_internal_topic};
+use crate::cluster::{
+    BrokerEntry, Command, NO_LEADER, NewTopic, PartitionEntry, Topic, check_topic_name, is_internal_topic,
+};
 use crate::wire::generated::metadata_request::MetadataRequestTopic;
 use crate::wire::generated::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -40,7 +42,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     }
     let mut create = Vec::new();
     let topics = if all {
-        context.cluster.topics().map(|topic| described(topic, &request)).collect()
+        context.cluster.topics().map(|topic| described(context, topic, &request)).collect()
     } else {
         let asked = once(request.topics.iter().flatten());
         let answer = |asked: &MetadataRequestTopic| {
@@ -53,7 +55,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let response = MetadataResponse {
         brokers: brokers(context),
         cluster_id: Some(context.cluster.cluster_id().into()),
-        controller_id: context.node.id,
+        controller_id: context.controller(),
         topics,
         cluster_authorized_operations: operations,
         ..Default::default()
@@ -93,13 +95,13 @@ fn refused_whole(request: &MetadataRequest) -> MetadataResponse {
 }
 
 fn brokers(context: &Context<'_>) -> Vec<MetadataResponseBroker> {
-    let broker = |(id, broker): (NodeId, &crate::cluster::BrokerEntry)| MetadataResponseBroker {
+    let broker = |(id, broker): (NodeId, &BrokerEntry)| MetadataResponseBroker {
         node_id: id.0,
         host: broker.host.clone(),
         port: i32::from(broker.port),
         rack: broker.rack.clone(),
     };
-    context.cluster.brokers().map(broker).collect()
+    context.cluster.brokers().filter(|(_, broker)| !broker.fenced).map(broker).collect()
 }
 
 fn answer(
@@ -120,12 +122,12 @@ fn answer(
     };
     let Some(name) = name else {
         return match context.cluster.topic_by_id(id) {
-            Some(topic) => described(topic, request),
+            Some(topic) => described(context, topic, request),
             None => failed(ErrorCode::UnknownTopicId, None),
         };
     };
     if let Some(topic) = context.cluster.topic(name) {
-        return described(topic, request);
+        return described(context, topic, request);
     }
     if check_topic_name(name).is_err() {
         return failed(ErrorCode::InvalidTopicException, Some(name));
@@ -153,16 +155,21 @@ fn auto_create(context: &Context<'_>, name: &Str) -> Command {
     )
 }
 
-fn described(topic: &Topic, request: &MetadataRequest) -> MetadataResponseTopic {
-    let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
-    let partition = |(index, entry): (i32, &crate::cluster::PartitionEntry)| MetadataResponsePartition {
-        error_code: 0,
-        partition_index: index,
-        leader_id: entry.leader.0,
-        leader_epoch: entry.leader_epoch.0,
-        replica_nodes: ids(&entry.replicas),
-        isr_nodes: ids(&entry.isr),
-        offline_replicas: Vec::new(),
+fn described(context: &Context<'_>, topic: &Topic, request: &MetadataRequest) -> MetadataResponseTopic {
+    let partition = |(index, entry): (i32, &PartitionEntry)| {
+        let (leader, error) = shown_leader(context, entry);
+        let (replicas, isr) = (shown_nodes(context, &entry.replicas), shown_nodes(context, &entry.isr));
+        let hidden = replicas.len() < entry.replicas.len() || isr.len() < entry.isr.len();
+        let error = if error.is_ok() && hidden { ErrorCode::ReplicaNotAvailable } else { error };
+        MetadataResponsePartition {
+            error_code: error.code(),
+            partition_index: index,
+            leader_id: leader.0,
+            leader_epoch: entry.leader_epoch.0,
+            replica_nodes: replicas,
+            isr_nodes: isr,
+            offline_replicas: offline(context, entry),
+        }
     };
     MetadataResponseTopic {
         error_code: 0,
@@ -172,6 +179,26 @@ fn described(topic: &Topic, request: &MetadataRequest) -> MetadataResponseTopic 
         partitions: (0i32..).zip(&topic.partitions).map(partition).collect(),
         topic_authorized_operations: operations(request),
     }
+}
+
+/// Who leads a partition as clients are told: where nobody does whom they could reach, that is an error.
+pub(super) fn shown_leader(context: &Context<'_>, entry: &PartitionEntry) -> (NodeId, ErrorCode) {
+    match context.leader_of(entry) {
+        Some((leader, _)) => (leader, ErrorCode::None),
+        None => (NO_LEADER, ErrorCode::LeaderNotAvailable),
+    }
+}
+
+/// Replicas whose broker isn't there.
+pub(super) fn offline(context: &Context<'_>, entry: &PartitionEntry) -> Vec<i32> {
+    let there = |id: NodeId| context.cluster.broker(id).is_some_and(|broker| !broker.fenced);
+    entry.replicas.iter().filter(|id| !there(**id)).map(|id| id.0).collect()
+}
+
+/// Clients of version 0 are told of brokers only that they can reach, as in Kafka.
+fn shown_nodes(context: &Context<'_>, nodes: &[NodeId]) -> Vec<i32> {
+    let shown = |id: &&NodeId| context.header.version > 0 || context.cluster.broker(**id).is_some();
+    nodes.iter().filter(shown).map(|id| id.0).collect()
 }
 
 /// What the client may do with a topic, whether it is there or not.

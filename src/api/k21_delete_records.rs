@@ -3,7 +3,7 @@
 //! -1 means to the high watermark. Beyond the high watermark: error 1. Compacted-only topics: 44. Internal topics: 17
 //! (row 99). The answer comes once the new start survives a restart. No deviations.
 
-use super::{Api, Context, Plan, resolve_name};
+use super::{Api, Context, Plan, led_name};
 use crate::base::{ErrorCode, PartitionIndex};
 use crate::cluster::is_internal_topic;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
@@ -23,7 +23,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
-            let found = resolve_name(context, &topic.name, PartitionIndex(asked.partition_index));
+            let found = led_name(context, &topic.name, PartitionIndex(asked.partition_index));
             let found = match found {
                 Ok(_) if is_internal_topic(&topic.name) => Err(ErrorCode::InvalidTopicException),
                 found => found,

@@ -3,7 +3,7 @@
 //! The latest epoch ends at the log's end; an older one where the next begins; a larger one or -1 is unknown: (-1,
 //! -1) without an error (row 98). No deviations.
 
-use super::{Api, Context, Plan, resolve_name};
+use super::{Api, Context, Plan, led_name};
 use crate::base::{ErrorCode, LeaderEpoch, PartitionIndex};
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
 use crate::wire::generated::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
@@ -21,7 +21,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
-            let found = resolve_name(context, &topic.topic, PartitionIndex(asked.partition));
+            let found = led_name(context, &topic.topic, PartitionIndex(asked.partition));
             let pending = found.map(|partition| {
                 let current_leader_epoch = LeaderEpoch(asked.current_leader_epoch);
                 let op =

@@ -14,6 +14,8 @@ mod k03_metadata;
 mod k18_api_versions;
 mod k21_delete_records;
 mod k23_offset_for_leader_epoch;
+#[cfg(test)]
+mod led;
 mod plan;
 mod registry;
 #[cfg(test)]
@@ -50,6 +52,32 @@ fn resolve<'a>(
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
     Ok((topic, TopicPartition { topic: topic.id, partition: index }))
+}
+
+/// Finds a partition that this broker leads.
+///
+/// # Errors
+/// As `resolve`; 6 where another broker leads it, or nobody does.
+fn led<'a>(
+    context: &Context<'a>,
+    name: &str,
+    id: TopicId,
+    by_id: bool,
+    index: PartitionIndex,
+) -> Result<(&'a Topic, TopicPartition), ErrorCode> {
+    let (topic, key) = resolve(context, name, id, by_id, index)?;
+    if leads(context, topic, index) { Ok((topic, key)) } else { Err(ErrorCode::NotLeaderOrFollower) }
+}
+
+/// Whether this broker leads a topic's partition.
+fn leads(context: &Context<'_>, topic: &Topic, index: PartitionIndex) -> bool {
+    let entry = usize::try_from(index.0).ok().and_then(|index| topic.partitions.get(index));
+    entry.is_some_and(|entry| entry.leader == context.this())
+}
+
+/// Finds a partition that this broker leads by the topic's name.
+fn led_name(context: &Context<'_>, name: &Str, index: PartitionIndex) -> Result<TopicPartition, ErrorCode> {
+    led(context, name, TopicId::ZERO, false, index).map(|(_, key)| key)
 }
 
 /// Finds a partition by the topic's name.

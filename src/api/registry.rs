@@ -61,6 +61,7 @@ pub const API_TABLE: &[Api] = &[
     super::admin::k55_describe_quorum::API,
     super::admin::k60_describe_cluster::API,
     super::txn::k61_describe_producers::API,
+    super::admin::k64_unregister_broker::API,
     super::txn::k65_describe_transactions::API,
     super::txn::k66_list_transactions::API,
     super::group::k68_consumer_group_heartbeat::API,

@@ -1,16 +1,18 @@
 //! A broker's view to plan requests with: what comes in and what goes out are messages, what lies between is the plan.
 
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
-use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, ShardId, TopicId, TopicPartition};
-use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
+use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
+use crate::cluster::{
+    ClusterState, Command, IsrChange, NewTopic, Outcome, QuorumFacts, Registration, VoterFacts, decide,
+};
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Now, Settings};
-use crate::replica::call::{PartitionCall, PartitionReply};
+use crate::replica::call::{PartitionCall, PartitionReply, ReadReply};
 use crate::txn;
 use crate::txn::call::{TxnCall, TxnReply};
 use crate::wire::generated::SCHEMAS;
-use crate::wire::{Decode, Encode, Reader, Writer};
+use crate::wire::{Decode, Encode, Reader, Str, Writer};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 /// A cluster of one broker with id 1.
 pub(super) struct Fixture {
     pub(super) cluster: ClusterState,
-    conf: BrokerConf,
+    pub(super) conf: BrokerConf,
     node: NodeInfo,
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<ProducerIdBlock>,
@@ -56,8 +58,9 @@ impl<T> Answer<T> {
 impl Fixture {
     pub(super) fn new() -> Self {
         let mut cluster = ClusterState::new("abcdefghijklmnopqrstuv");
-        let broker = Record::Broker { id: NodeId(1), host: "localhost".into(), port: 9092, rack: None };
-        cluster.apply(&broker);
+        let command = Command::RegisterBroker(registration(1, Str::EMPTY));
+        let (records, _) = decide(&cluster, command);
+        records.iter().for_each(|record| cluster.apply(record));
         Fixture {
             cluster,
             conf: BrokerConf::defaults(),
@@ -65,6 +68,7 @@ impl Fixture {
                 id: 1,
                 host: "localhost".into(),
                 port: 9092,
+                peer: Str::EMPTY,
                 rack: None,
                 log_dir: "/data".into(),
                 space: Cell::new((1000, 400)),
@@ -76,6 +80,58 @@ impl Fixture {
             transactions: RefCell::default(),
             clock_ms: Cell::new(0),
             partitions: |call| panic!("no partition is asked: {call:?}"),
+        }
+    }
+
+    /// A cluster of brokers 1 to `brokers`, each in a rack of its own name, of which the first is asked.
+    pub(super) fn cluster(brokers: i32) -> Self {
+        let mut fixture = Fixture::new();
+        fixture.cluster = ClusterState::new("abcdefghijklmnopqrstuv");
+        for id in 1..=brokers {
+            let rack = Some(format!("rack{id}").into());
+            let broker = Registration { rack, ..registration(id, Str::from_static("peer:1")) };
+            fixture.run(Command::RegisterBroker(broker));
+            fixture.fence(id, false);
+        }
+        fixture
+    }
+
+    /// Creates a topic whose partitions have these replicas.
+    pub(super) fn replicated(&mut self, name: &str, lists: &[&[i32]]) -> TopicId {
+        let id = TopicId([u8::try_from(name.len()).expect("a short name"); 16]);
+        let lists = lists.iter().map(|list| list.iter().copied().map(NodeId).collect());
+        let topic = NewTopic {
+            name: name.into(),
+            id,
+            partitions: -1,
+            replication_factor: -1,
+            assignment: (0..).zip(lists).collect(),
+            configs: BTreeMap::new(),
+        };
+        let created = self.run(Command::CreateTopic { topic, validate_only: false });
+        assert!(matches!(created, Outcome::Created(_)), "{created:?}");
+        id
+    }
+
+    /// Fences a broker, or has it relied on again.
+    pub(super) fn fence(&mut self, id: i32, fenced: bool) {
+        let epoch = self.cluster.broker(NodeId(id)).expect("it is registered").epoch;
+        self.run(Command::SetBrokerState { broker: NodeId(id), epoch, fenced, shutting_down: false });
+    }
+
+    /// Has all replicas of a topic catch up.
+    pub(super) fn all_in_sync(&mut self, name: &str) {
+        let topic = self.cluster.topic(name).expect("it is there").clone();
+        for (index, entry) in (0i32..).zip(&topic.partitions) {
+            let epoch = |id: NodeId| self.cluster.broker(id).expect("it is registered").epoch;
+            let change = IsrChange {
+                partition: TopicPartition { topic: topic.id, partition: PartitionIndex(index) },
+                leader_epoch: entry.leader_epoch,
+                partition_epoch: entry.partition_epoch,
+                isr: entry.replicas.iter().map(|id| (*id, epoch(*id))).collect(),
+            };
+            let (broker, broker_epoch) = (entry.leader, epoch(entry.leader));
+            self.run(Command::AlterIsr { broker, broker_epoch, changes: vec![change] });
         }
     }
 
@@ -94,7 +150,10 @@ impl Fixture {
         id
     }
 
-    fn run(&mut self, command: Command) -> Outcome {
+    pub(super) fn run(&mut self, command: Command) -> Outcome {
+        if command == Command::DescribeQuorum {
+            return Outcome::Quorum(quorum());
+        }
         let (records, outcome) = decide(&self.cluster, command);
         records.iter().for_each(|record| self.cluster.apply(record));
         outcome
@@ -135,7 +194,13 @@ impl Fixture {
                     let outcomes = commands.into_iter().map(|command| self.run(command)).collect();
                     self.with_context(&header, |context| then(context, outcomes))
                 }
-                Plan::Fetch(_) => panic!("fetches are tested on a shard"),
+                Plan::Fetch(plan) => {
+                    // What partitions hold is tested on a shard.
+                    let bounds =
+                        ReadReply { high_watermark: 9, last_stable_offset: 9, ..ReadReply::default() };
+                    let replies = plan.reads.iter().map(|_| bounds.clone()).collect();
+                    self.with_context(&header, |context| (plan.then)(context, replies))
+                }
             };
         }
     }
@@ -207,11 +272,45 @@ impl Fixture {
             cluster: &self.cluster,
             conf: &self.conf,
             node: &self.node,
+            acting: Some(NodeId(1)),
             now_ms: NOW_MS,
             draw: &draw,
             sessions: &self.sessions,
             producer_ids: &self.producer_ids,
         })
+    }
+}
+
+/// What a broker registers with; one without peers is alone.
+fn registration(id: i32, peer: Str) -> Registration {
+    Registration {
+        id: NodeId(id),
+        incarnation: [1; 16],
+        host: "localhost".into(),
+        port: 9091 + u16::try_from(id).expect("a small number"),
+        peer,
+        rack: None,
+        shards: 1,
+        clean_epoch: None,
+    }
+}
+
+/// A quorum of two, which brokers can't know of.
+fn quorum() -> QuorumFacts {
+    let voter = |id: i32| VoterFacts {
+        id: NodeId(id),
+        host: "localhost".into(),
+        port: 9191,
+        end: 7,
+        heard_ms: NOW_MS,
+        caught_up_ms: NOW_MS,
+    };
+    QuorumFacts {
+        leader: NodeId(2),
+        term: 5,
+        committed: 7,
+        voters: vec![voter(1), voter(2)],
+        observers: vec![],
     }
 }
 

@@ -24,6 +24,9 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 4096;
 /// Records of the metadata that one request may lead to (Kafka: 10,000; `QuorumController.MAX_RECORDS_PER_USER_OP`).
 pub const RECORDS_PER_PROPOSAL_MAX: usize = 10_000;
 
+/// Leaders that are moved to where they are preferred at a time: each move makes its clients look for the leader.
+pub const LEADERS_MOVED_AT_ONCE_MAX: usize = 100;
+
 /// Topics that one Metadata request creates; a client that names more gets the others when it asks again.
 pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
 
@@ -32,6 +35,12 @@ pub const SHARDS_MAX: u16 = 256;
 
 /// Requests of one connection that may be in flight before its reader pauses.
 pub const PIPELINE_MAX: usize = 64;
+
+/// Calls to one other node over one connection that may wait for their answers before callers are refused.
+pub const PEER_CALLS_MAX: usize = 256;
+
+/// Requests of one connection of another node that may be worked on before its reader pauses.
+pub const PEER_PIPELINE_MAX: usize = 64;
 
 /// Client connections on one shard.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 32 * 1024;

@@ -100,6 +100,22 @@ pub enum Mutant {
     ForgetEpochs,
     /// Keep leader epochs of what was cut off.
     KeepCutEpochs,
+    /// Let a broker that may have lost records stay in sync or eligible.
+    TrustLossyRestart,
+    /// Leave who is fenced in sync.
+    FencedInSync,
+    /// Let who is fenced join those in sync.
+    FencedJoin,
+    /// Take other in-sync replicas whatever registrations they fetched under.
+    AnyBrokerEpoch,
+    /// Take other in-sync replicas whatever they were decided upon.
+    AnyPartitionEpoch,
+    /// Let who was eligible stay so while those in sync are enough to acknowledge.
+    KeepEligible,
+    /// Let any replica lead where nobody may.
+    ElectAnyone,
+    /// Let a new leader lead in the old one's term.
+    KeepTerm,
 }
 
 impl Mutant {
@@ -153,6 +169,18 @@ impl Mutant {
         Mutant::CountUnflushed,
         Mutant::ForgetEpochs,
         Mutant::KeepCutEpochs,
+    ];
+
+    /// Those of elections that the exhaustive model of `cluster` must notice.
+    pub const OF_ELECTIONS: &'static [Mutant] = &[
+        Mutant::TrustLossyRestart,
+        Mutant::FencedInSync,
+        Mutant::FencedJoin,
+        Mutant::AnyBrokerEpoch,
+        Mutant::AnyPartitionEpoch,
+        Mutant::KeepEligible,
+        Mutant::ElectAnyone,
+        Mutant::KeepTerm,
     ];
 
     /// Those of compaction that its own random histories must notice, for they take transactions.

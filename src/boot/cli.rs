@@ -90,6 +90,9 @@ pub struct ConfigFlags {
     /// This broker's id.
     #[arg(long, value_name = "N")]
     pub node_id: Option<i32>,
+    /// What the process does: broker, coordinator, or both.
+    #[arg(long, value_name = "ROLES")]
+    pub role: Option<String>,
     /// Pinned threads; 0: one per core.
     #[arg(long, value_name = "N")]
     pub shards: Option<u16>,

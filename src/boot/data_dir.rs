@@ -6,8 +6,8 @@
     reason = "runs once at start and stop, before and after the shards"
 )]
 
-use crate::base::TopicId;
 use crate::base::random::Random;
+use crate::base::{BrokerEpoch, TopicId};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub struct DataDir {
     pub identity: Identity,
     /// The last process that used it closed everything in good order.
     pub was_clean: bool,
+    /// The epoch under which the broker was registered then, if it was one of a cluster.
+    pub clean_epoch: Option<BrokerEpoch>,
     /// It was made just now.
     pub is_new: bool,
     _lock: crate::rt::DirLock,
@@ -40,6 +42,7 @@ pub struct DataDir {
 
 const IDENTITY: &str = "ringlog.toml";
 const CLEAN: &str = "clean-shutdown";
+const EPOCH: &str = "broker epoch ";
 
 impl DataDir {
     /// Takes a directory, making it if it isn't there.
@@ -64,18 +67,25 @@ impl DataDir {
             Err(error) => return Err(at("can't be read", error)),
         };
         // The marker goes before the first write, so that a crash can't leave a stale one behind.
+        let clean_epoch = std::fs::read_to_string(path.join(CLEAN)).ok().as_deref().and_then(epoch_in);
         let was_clean = std::fs::remove_file(path.join(CLEAN)).is_ok();
         sync_dir(path).map_err(|error| at("can't be synced", error))?;
-        Ok(DataDir { path: path.to_owned(), identity, was_clean, is_new, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), identity, was_clean, clean_epoch, is_new, _lock: lock })
     }
 
-    /// Leaves the marker of a clean shutdown.
+    /// Leaves the marker of a clean shutdown, with the epoch under which the broker was registered.
     ///
     /// # Errors
     /// The marker can't be written; the next start scans the logs.
-    pub fn mark_clean(&self) -> std::io::Result<()> {
-        write_durably(&self.path, CLEAN, "1\n")
+    pub fn mark_clean(&self, epoch: Option<BrokerEpoch>) -> std::io::Result<()> {
+        let epoch = epoch.map_or(-1, |epoch| epoch.0);
+        write_durably(&self.path, CLEAN, &format!("{EPOCH}{epoch}\n"))
     }
+}
+
+/// The epoch in the marker of a clean shutdown.
+fn epoch_in(marker: &str) -> Option<BrokerEpoch> {
+    marker.strip_prefix(EPOCH)?.trim().parse().ok().filter(|epoch| *epoch >= 0).map(BrokerEpoch)
 }
 
 fn check(path: &Path, text: &str, node_id: i32, cluster_id: Option<&str>) -> Result<Identity, String> {
@@ -120,4 +130,16 @@ fn write_durably(dir: &Path, name: &str, text: &str) -> std::io::Result<()> {
 
 fn sync_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marker_tells_the_epoch() {
+        assert_eq!(epoch_in(&format!("{EPOCH}17\n")), Some(BrokerEpoch(17)));
+        assert_eq!(epoch_in(&format!("{EPOCH}-1\n")), None, "it was alone");
+        assert_eq!(epoch_in("1\n"), None, "as builds before wrote it");
+    }
 }

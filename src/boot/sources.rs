@@ -22,6 +22,7 @@ pub(super) fn layers(flags: &ConfigFlags) -> Layers {
         ("data.dir", "--data-dir", flags.data_dir.as_ref().map(|dir| dir.display().to_string())),
         ("listen", "--listen", flags.listen.clone()),
         ("advertise", "--advertise", flags.advertise.clone()),
+        ("process.roles", "--role", flags.role.clone()),
         ("node.id", "--node-id", flags.node_id.map(|id| id.to_string())),
         ("shards", "--shards", flags.shards.map(|shards| shards.to_string())),
     ];

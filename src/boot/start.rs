@@ -4,10 +4,10 @@ use super::cli::ConfigFlags;
 use super::data_dir::DataDir;
 use super::{pages, say, sources};
 use crate::api::NodeInfo;
-use crate::base::ShardId;
+use crate::base::{BrokerEpoch, NodeId, ShardId};
 use crate::conf::{BrokerConf, FlushScopeChoice};
 use crate::metrics::Registry;
-use crate::rt::{Desk, FILE_MEMORY_BYTES, Listeners, Mesh, RtConf, Stop, World};
+use crate::rt::{Desk, FILE_MEMORY_BYTES, Guests, Listeners, Mesh, RtConf, SocketStream, Stop, World};
 use crate::seam::{FlushScope, World as _};
 use crate::shard::{Broker, Message, Setup, Shard};
 use futures_lite::future::or;
@@ -35,7 +35,12 @@ struct Plan {
     conf: BrokerConf,
     data_dir: PathBuf,
     cluster_id: String,
-    listeners: Listeners,
+    /// Under which epoch the broker was closed in good order, if it was.
+    clean_epoch: Option<BrokerEpoch>,
+    /// For clients, if this process serves any.
+    clients: Option<Listeners>,
+    /// For the other nodes of the cluster, if there are any.
+    peers: Option<Listeners>,
     /// Counted before the shards were pinned, each of which sees one processor.
     shards: u16,
     metrics: Registry,
@@ -48,8 +53,8 @@ struct Plan {
 
 /// How a shard ended.
 enum End {
-    /// Everything is written.
-    Clean,
+    /// Everything is written; under which epoch the broker was registered.
+    Clean(Option<BrokerEpoch>),
     /// Something isn't: the next start has to look.
     Unclean,
     /// It was asked to stop before it had started.
@@ -85,8 +90,7 @@ fn run(conf: BrokerConf) -> Result<(), String> {
         sources::entropy(),
     )?;
     let shards = shard_count(&conf);
-    let address = resolve("listen", &conf.net.listen)?;
-    let listeners = bind(address, shards)?;
+    let (clients, peers) = doors(&conf, shards)?;
     let mut rt = RtConf::new(shards, data_dir.path.clone());
     rt.spin = conf.spin;
     let metrics = Registry::new(shards);
@@ -105,8 +109,10 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     let plan = Arc::new(Plan {
         data_dir: PathBuf::from("."),
         cluster_id: data_dir.identity.cluster_id.clone(),
+        clean_epoch: data_dir.clean_epoch,
         was_clean: data_dir.was_clean || data_dir.is_new,
-        listeners,
+        clients,
+        peers,
         shards,
         stop: rt.stop.clone(),
         metrics,
@@ -119,8 +125,9 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     };
     let ends = crate::rt::run(&rt, shard_main).map_err(|error| error.to_string())?;
     let ends = ends.into_iter().collect::<Result<Vec<End>, String>>()?;
-    if ends.iter().all(|end| matches!(end, End::Clean)) {
-        let marked = data_dir.mark_clean();
+    if ends.iter().all(|end| matches!(end, End::Clean(_))) {
+        let epoch = ends.iter().find_map(|end| if let End::Clean(epoch) = end { *epoch } else { None });
+        let marked = data_dir.mark_clean(epoch);
         marked.map_err(|error| format!("the clean-shutdown marker can't be written: {error}"))?;
         say("stopped; everything is written");
     } else if ends.iter().any(|end| matches!(end, End::Early)) {
@@ -139,13 +146,21 @@ fn shard_count(conf: &BrokerConf) -> u16 {
     }
 }
 
+/// The sockets that this process listens on: for clients, for peers.
+fn doors(conf: &BrokerConf, shards: u16) -> Result<(Option<Listeners>, Option<Listeners>), String> {
+    let open = |key: &str, address: &str, guests| bind(resolve(key, address)?, shards, guests);
+    let clients = conf.cluster.roles.broker.then(|| open("listen", &conf.net.listen, Guests::Clients));
+    let peers = conf.cluster.peer_listen.as_deref().map(|it| open("peer.listen", it, Guests::Peers));
+    Ok((clients.transpose()?, peers.transpose()?))
+}
+
 /// Binds, with patience: what a process that was killed left in its rings may outlive it by some milliseconds.
 #[expect(clippy::disallowed_methods, reason = "no shard runs yet that a sleep could hold up")]
-fn bind(address: std::net::SocketAddr, shards: u16) -> Result<Listeners, String> {
+fn bind(address: std::net::SocketAddr, shards: u16, guests: Guests) -> Result<Listeners, String> {
     let mut tries = BIND_TRIES;
     loop {
         tries -= 1;
-        match Listeners::bind(address, shards) {
+        match Listeners::bind(address, shards, guests) {
             Ok(listeners) => return Ok(listeners),
             Err(error) if error.error.kind() == std::io::ErrorKind::AddrInUse && tries > 0 => {
                 std::thread::sleep(BIND_PAUSE);
@@ -177,6 +192,7 @@ fn make_shard(plan: &Plan, id: ShardId, world: &World, mesh: Mesh<Message>) -> S
         id: conf.node_id,
         host: host.into(),
         port,
+        peer: peer_address(plan).into(),
         rack: conf.rack.as_deref().map(Into::into),
         log_dir: conf.data_dir.as_str().into(),
         space: Cell::new((-1, -1)),
@@ -188,6 +204,7 @@ fn make_shard(plan: &Plan, id: ShardId, world: &World, mesh: Mesh<Message>) -> S
         node,
         data_dir: plan.data_dir.clone(),
         cluster_id: plan.cluster_id.clone(),
+        clean_epoch: plan.clean_epoch,
         tables: plan.metrics.of(usize::from(id.0)).clone(),
     })
 }
@@ -195,13 +212,39 @@ fn make_shard(plan: &Plan, id: ShardId, world: &World, mesh: Mesh<Message>) -> S
 /// HOST and PORT that clients are told; a port that was left to the system is known by now.
 fn advertised(plan: &Plan) -> (&str, u16) {
     let (host, port) = plan.conf.advertised();
-    (host, if port == 0 { plan.listeners.local_addr().port() } else { port })
+    (host, port_of(port, plan.clients.as_ref()))
+}
+
+/// HOST:PORT that other nodes are told; empty where there are none.
+fn peer_address(plan: &Plan) -> String {
+    let told = &plan.conf.cluster.peer_advertised;
+    match told.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => format!("{host}:{}", port_of(port, plan.peers.as_ref())),
+        None => String::new(),
+    }
+}
+
+fn port_of(configured: u16, listeners: Option<&Listeners>) -> u16 {
+    let bound = listeners.filter(|_| configured == 0).map(|listeners| listeners.local_addr().port());
+    bound.unwrap_or(configured)
 }
 
 async fn serve(plan: &Arc<Plan>, id: ShardId, world: &World, shard: Shard<Machine>) -> Result<End, String> {
+    let refusal = Refusal::default();
+    if let Some(peers) = &plan.peers {
+        // From the start: it takes other nodes to get ready.
+        let (shard, spawning) = (shard.clone(), world.clone());
+        let on_stream = move |stream| spawning.spawn(shard.clone().serve_peer(stream));
+        world.spawn(accept(plan.clone(), peers.clone(), world.clone(), (|| (), on_stream), refusal.clone()));
+    }
     shard.start().await?;
+    let told = shard.clone();
+    world.answer_inquiries(&plan.desk, move |question| pages::tell(&told, question));
     let ready = async {
-        shard.ready().await;
+        // Without a broker in it, a process has nothing to get ready.
+        if plan.clients.is_some() {
+            shard.ready().await;
+        }
         true
     };
     let stopped = async {
@@ -209,52 +252,71 @@ async fn serve(plan: &Arc<Plan>, id: ShardId, world: &World, shard: Shard<Machin
         false
     };
     if !or(ready, stopped).await {
-        return Ok(End::Early);
+        return refusal.take().map_or(Ok(End::Early), Err);
     }
-    let told = shard.clone();
-    world.answer_inquiries(&plan.desk, move |question| pages::tell(&told, question));
-    let refusal = Rc::new(Cell::new(None));
-    world.spawn(accept(plan.clone(), id, world.clone(), shard.clone(), refusal.clone()));
+    match &plan.clients {
+        Some(clients) => {
+            let (serving, spawning, announced) = (shard.clone(), world.clone(), plan.clone());
+            let on_open = move || announce_once(&announced, id);
+            let on_stream = move |stream| spawning.spawn(serving.clone().serve(stream));
+            let doors = (on_open, on_stream);
+            world.spawn(accept(plan.clone(), clients.clone(), world.clone(), doors, refusal.clone()));
+        }
+        None => announce_once(plan, id),
+    }
     world.stopping().await;
+    shard.hand_over(plan.conf.drain_timeout).await;
     let clean = shard.close(plan.conf.drain_timeout).await;
     match refusal.take() {
         Some(refusal) => Err(refusal),
-        None if clean => Ok(End::Clean),
+        None if clean => Ok(End::Clean(shard.broker_epoch())),
         None => Ok(End::Unclean),
     }
 }
 
-/// Accepts clients until the shard ends; where the address can't be listened on, nobody needs the broker.
+/// Why the process can't go on, if so.
+type Refusal = Rc<Cell<Option<String>>>;
+
+/// Accepts connections until the shard ends; where the address can't be listened on, nobody needs the process.
 async fn accept(
     plan: Arc<Plan>,
-    id: ShardId,
+    listeners: Listeners,
     world: World,
-    shard: Shard<Machine>,
-    refusal: Rc<Cell<Option<String>>>,
+    (on_open, on_stream): (impl Fn(), impl Fn(SocketStream)),
+    refusal: Refusal,
 ) {
-    let on_open = || {
-        if id == ShardId(0) {
-            announce(&plan, advertised(&plan));
-        }
-    };
-    let on_stream = |stream| world.spawn(shard.clone().serve(stream));
-    if let Err(error) = plan.listeners.serve(&world, on_open, on_stream).await {
+    if let Err(error) = listeners.serve(&world, on_open, on_stream).await {
         refusal.set(Some(error.to_string()));
         plan.stop.request();
     }
 }
 
-fn announce(plan: &Plan, (host, port): (&str, u16)) {
+fn announce_once(plan: &Plan, id: ShardId) {
+    if id == ShardId(0) {
+        announce(plan);
+    }
+}
+
+fn announce(plan: &Plan) {
     let conf = &plan.conf;
     let shards = plan.shards;
     let restart = if plan.was_clean { "" } else { " (after an unclean stop: logs were scanned)" };
-    say(&format!(
-        "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}\n  \
-         clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L",
+    let mut text = format!(
+        "ringlog {} node {} of cluster {}{restart}\n  {shards} shard(s), durability {}, data in {}",
         env!("CARGO_PKG_VERSION"),
         conf.node_id,
         plan.cluster_id,
         conf.layers.value("durability").0,
         conf.data_dir,
-    ));
+    );
+    if plan.peers.is_some() {
+        let voter = conf.cluster.is_voter(NodeId(conf.node_id));
+        let role = if voter { "a coordinator" } else { "no coordinator" };
+        text.push_str(&format!("\n  peers: {}; {role} of {}", peer_address(plan), conf.cluster.voters.len()));
+    }
+    if plan.clients.is_some() {
+        let (host, port) = advertised(plan);
+        text.push_str(&format!("\n  clients: bootstrap server {host}:{port}, e.g. kcat -b {host}:{port} -L"));
+    }
+    say(&text);
 }

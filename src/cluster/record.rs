@@ -1,10 +1,14 @@
 //! What the metadata journal holds: the committed changes, one by one.
 //!
 //! Encoding: a type byte, then the fields in Kafka's flexible primitives. A field is never reordered or dropped; a
-//! new one gets a new type byte.
+//! new one gets a new type byte. Types 1, 3 and 4 are those of builds that knew one broker only: they are read, and 1
+//! and 3 are written as what took their place.
 
-use super::state::PartitionEntry;
-use crate::base::{LeaderEpoch, NodeId, PartitionIndex, TopicId};
+use super::codec::{
+    Decoded, broker, map, node, nodes, partition, put_broker, put_map, put_node, put_partition, text,
+};
+use super::entry::{BrokerEntry, PartitionEntry};
+use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, PartitionIndex, TopicId};
 use crate::wire::{DecodeError, Reader, Str, Writer};
 use std::collections::BTreeMap;
 
@@ -15,12 +19,22 @@ pub enum Record {
     Broker {
         /// Its id.
         id: NodeId,
-        /// Where clients reach it.
-        host: Str,
-        /// Its port.
-        port: u16,
-        /// Its rack.
-        rack: Option<Str>,
+        /// All of it.
+        entry: BrokerEntry,
+    },
+    /// A broker is to be relied on again, or no longer.
+    BrokerState {
+        /// Its id.
+        id: NodeId,
+        /// Whether it is fenced.
+        fenced: bool,
+        /// Whether it is about to stop.
+        shutting_down: bool,
+    },
+    /// A broker is gone for good.
+    RemoveBroker {
+        /// Its id.
+        id: NodeId,
     },
     /// A topic came to be; its partitions follow.
     Topic {
@@ -38,7 +52,16 @@ pub enum Record {
         /// The partition.
         entry: PartitionEntry,
     },
-    /// A partition has another leader, or the same one in a new term.
+    /// A partition has another leader, other replicas in sync, or other replicas.
+    PartitionChange {
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionIndex,
+        /// All of it anew.
+        entry: PartitionEntry,
+    },
+    /// A partition has another leader, or the same one in a new term: what older builds wrote.
     Leader {
         /// The topic.
         topic: TopicId,
@@ -87,13 +110,27 @@ impl Record {
         match self {
             Record::Topic { id, .. } => Some(*id),
             Record::Partition { topic, .. }
+            | Record::PartitionChange { topic, .. }
             | Record::Leader { topic, .. }
             | Record::TopicConfigs { topic, .. }
             | Record::RemoveTopic { topic } => Some(*topic),
             Record::Broker { .. }
+            | Record::BrokerState { .. }
+            | Record::RemoveBroker { .. }
             | Record::BrokerConfigs { .. }
             | Record::NodeConfigs { .. }
             | Record::ProducerIds { .. } => None,
+        }
+    }
+
+    /// The broker that may be relied on again, or no longer; leaders follow that.
+    #[must_use]
+    pub fn broker(&self) -> Option<NodeId> {
+        match self {
+            Record::Broker { id, .. } | Record::BrokerState { id, .. } | Record::RemoveBroker { id } => {
+                Some(*id)
+            }
+            _ => None,
         }
     }
 
@@ -106,12 +143,20 @@ impl Record {
     /// Appends the record.
     pub fn encode(&self, w: &mut Writer) {
         match self {
-            Record::Broker { id, host, port, rack } => {
-                w.i8(1);
-                w.i32(id.0);
-                w.string(host, true);
-                w.u16(*port);
-                w.nullable_string(rack.as_deref(), true);
+            Record::Broker { id, entry } => {
+                w.i8(10);
+                put_node(w, id);
+                put_broker(w, entry);
+            }
+            Record::BrokerState { id, fenced, shutting_down } => {
+                w.i8(11);
+                put_node(w, id);
+                w.bool(*fenced);
+                w.bool(*shutting_down);
+            }
+            Record::RemoveBroker { id } => {
+                w.i8(12);
+                put_node(w, id);
             }
             Record::Topic { id, name, configs } => {
                 w.i8(2);
@@ -120,18 +165,21 @@ impl Record {
                 put_map(w, configs);
             }
             Record::Partition { topic, entry } => {
-                w.i8(3);
+                w.i8(13);
                 w.uuid(&topic.0);
-                w.i32(entry.leader.0);
-                w.i32(entry.leader_epoch.0);
-                put_nodes(w, &entry.replicas);
-                put_nodes(w, &entry.isr);
+                put_partition(w, entry);
+            }
+            Record::PartitionChange { topic, partition, entry } => {
+                w.i8(14);
+                w.uuid(&topic.0);
+                w.i32(partition.0);
+                put_partition(w, entry);
             }
             Record::Leader { topic, partition, leader, epoch } => {
                 w.i8(4);
                 w.uuid(&topic.0);
                 w.i32(partition.0);
-                w.i32(leader.0);
+                put_node(w, leader);
                 w.i32(epoch.0);
             }
             Record::TopicConfigs { topic, configs } => {
@@ -153,7 +201,7 @@ impl Record {
             }
             Record::NodeConfigs { id, configs } => {
                 w.i8(9);
-                w.i32(id.0);
+                put_node(w, id);
                 put_map(w, configs);
             }
         }
@@ -165,92 +213,109 @@ impl Record {
     /// The bytes are no record of a type that this build knows.
     pub fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match r.i8()? {
-            1 => Record::Broker {
-                id: NodeId(r.i32()?),
-                host: r.string(true)?.detached(),
-                port: r.u16()?,
-                rack: r.nullable_string(true)?.map(|rack| rack.detached()),
-            },
-            2 => Record::Topic { id: TopicId(r.uuid()?), name: r.string(true)?.detached(), configs: map(r)? },
-            3 => {
-                let topic = TopicId(r.uuid()?);
-                let (leader, leader_epoch) = (NodeId(r.i32()?), LeaderEpoch(r.i32()?));
-                let (replicas, isr) = (nodes(r)?, nodes(r)?);
-                Record::Partition { topic, entry: PartitionEntry { leader, leader_epoch, replicas, isr } }
-            }
+            1 => lone_broker(r)?,
+            2 => Record::Topic { id: TopicId(r.uuid()?), name: text(r)?, configs: map(r)? },
+            3 => simple_partition(r)?,
             4 => Record::Leader {
                 topic: TopicId(r.uuid()?),
                 partition: PartitionIndex(r.i32()?),
-                leader: NodeId(r.i32()?),
+                leader: node(r)?,
                 epoch: LeaderEpoch(r.i32()?),
             },
             5 => Record::TopicConfigs { topic: TopicId(r.uuid()?), configs: map(r)? },
             6 => Record::BrokerConfigs { configs: map(r)? },
             7 => Record::RemoveTopic { topic: TopicId(r.uuid()?) },
             8 => Record::ProducerIds { next: r.i64()? },
-            9 => Record::NodeConfigs { id: NodeId(r.i32()?), configs: map(r)? },
+            9 => Record::NodeConfigs { id: node(r)?, configs: map(r)? },
+            10 => Record::Broker { id: node(r)?, entry: broker(r)? },
+            11 => Record::BrokerState { id: node(r)?, fenced: r.bool()?, shutting_down: r.bool()? },
+            12 => Record::RemoveBroker { id: node(r)? },
+            13 => Record::Partition { topic: TopicId(r.uuid()?), entry: partition(r)? },
+            14 => Record::PartitionChange {
+                topic: TopicId(r.uuid()?),
+                partition: PartitionIndex(r.i32()?),
+                entry: partition(r)?,
+            },
             _ => return Err(DecodeError::Value),
         })
     }
 }
 
-fn put_map(w: &mut Writer, map: &BTreeMap<String, String>) {
-    w.array_len(Some(map.len()), true);
-    for (key, value) in map {
-        w.string(key, true);
-        w.string(value, true);
-    }
+/// Type 1: the only broker of its cluster.
+fn lone_broker(r: &mut Reader) -> Decoded<Record> {
+    let id = node(r)?;
+    let entry = BrokerEntry {
+        epoch: BrokerEpoch(-1),
+        incarnation: [0; 16],
+        host: text(r)?,
+        port: r.u16()?,
+        peer: Str::EMPTY,
+        rack: r.nullable_string(true)?.map(|rack| rack.detached()),
+        shards: 0,
+        fenced: false,
+        shutting_down: false,
+        resumed: None,
+    };
+    Ok(Record::Broker { id, entry })
 }
 
-fn map(r: &mut Reader) -> Result<BTreeMap<String, String>, DecodeError> {
-    let count = r.array_len(true)?.ok_or(DecodeError::Length)?;
-    let mut map = BTreeMap::new();
-    for _ in 0..count {
-        let key = r.string(true)?.to_string();
-        map.insert(key, r.string(true)?.to_string());
-    }
-    Ok(map)
-}
-
-fn put_nodes(w: &mut Writer, nodes: &[NodeId]) {
-    w.array_len(Some(nodes.len()), true);
-    for node in nodes {
-        w.i32(node.0);
-    }
-}
-
-fn nodes(r: &mut Reader) -> Result<Vec<NodeId>, DecodeError> {
-    let count = r.array_len(true)?.ok_or(DecodeError::Length)?;
-    let mut nodes = Vec::new();
-    for _ in 0..count {
-        nodes.push(NodeId(r.i32()?));
-    }
-    Ok(nodes)
+/// Type 3: a partition whose replicas are what they were at first.
+fn simple_partition(r: &mut Reader) -> Decoded<Record> {
+    let topic = TopicId(r.uuid()?);
+    let (leader, leader_epoch) = (node(r)?, LeaderEpoch(r.i32()?));
+    let (replicas, isr) = (nodes(r)?, nodes(r)?);
+    let entry = PartitionEntry { leader, leader_epoch, ..PartitionEntry::new(replicas, isr) };
+    Ok(Record::Partition { topic, entry })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::PartitionEpoch;
+    use bytes::Bytes;
 
     fn samples() -> Vec<Record> {
         let configs = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
         let topic = TopicId([3; 16]);
-        let (leader, leader_epoch) = (NodeId(1), LeaderEpoch(4));
+        let node = NodeId;
         let entry = PartitionEntry {
-            leader,
-            leader_epoch,
-            replicas: vec![NodeId(1), NodeId(2)],
-            isr: vec![NodeId(1)],
+            leader: node(1),
+            leader_epoch: LeaderEpoch(4),
+            partition_epoch: PartitionEpoch(9),
+            replicas: vec![node(1), node(2), node(3)],
+            isr: vec![node(1)],
+            elr: vec![node(2)],
+            last_known_elr: vec![node(3)],
+            adding: vec![node(3)],
+            removing: vec![node(2)],
         };
+        let broker = BrokerEntry {
+            epoch: BrokerEpoch(17),
+            incarnation: [5; 16],
+            host: "h".into(),
+            port: 9092,
+            peer: "h:9192".into(),
+            rack: Some("r".into()),
+            shards: 2,
+            fenced: true,
+            shutting_down: false,
+            resumed: Some(BrokerEpoch(3)),
+        };
+        let other =
+            BrokerEntry { rack: None, resumed: None, peer: Str::EMPTY, fenced: false, ..broker.clone() };
+        let partition = PartitionIndex(0);
         vec![
-            Record::Broker { id: NodeId(1), host: "h".into(), port: 9092, rack: None },
-            Record::Broker { id: NodeId(2), host: "h".into(), port: 1, rack: Some("r".into()) },
+            Record::Broker { id: node(1), entry: broker },
+            Record::Broker { id: node(2), entry: other },
+            Record::BrokerState { id: node(1), fenced: false, shutting_down: true },
+            Record::RemoveBroker { id: node(1) },
             Record::Topic { id: topic, name: "t".into(), configs: configs.clone() },
-            Record::Partition { topic, entry },
-            Record::Leader { topic, partition: PartitionIndex(0), leader, epoch: LeaderEpoch(5) },
+            Record::Partition { topic, entry: entry.clone() },
+            Record::PartitionChange { topic, partition, entry },
+            Record::Leader { topic, partition, leader: node(1), epoch: LeaderEpoch(5) },
             Record::TopicConfigs { topic, configs: configs.clone() },
             Record::BrokerConfigs { configs: configs.clone() },
-            Record::NodeConfigs { id: NodeId(1), configs },
+            Record::NodeConfigs { id: node(1), configs },
             Record::RemoveTopic { topic },
             Record::ProducerIds { next: 1000 },
         ]
@@ -261,7 +326,7 @@ mod tests {
         for record in samples() {
             let mut writer = Writer::new();
             record.encode(&mut writer);
-            let bytes: bytes::Bytes = writer.into_pieces().concat().into();
+            let bytes: Bytes = writer.into_pieces().concat().into();
             let mut reader = Reader::new(bytes.clone());
             assert_eq!(Record::decode(&mut reader), Ok(record));
             assert_eq!(reader.finish(), Ok(()));
@@ -269,5 +334,37 @@ mod tests {
                 assert!(Record::decode(&mut Reader::new(bytes.slice(..end))).is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_older_builds_wrote_is_read() {
+        let read = |write: &dyn Fn(&mut Writer)| {
+            let mut writer = Writer::new();
+            write(&mut writer);
+            let mut reader = Reader::new(writer.into_pieces().concat().into());
+            let record = Record::decode(&mut reader).unwrap();
+            assert_eq!(reader.finish(), Ok(()));
+            record
+        };
+        let broker = read(&|w| {
+            w.i8(1);
+            w.i32(7);
+            w.string("h", true);
+            w.u16(9092);
+            w.nullable_string(None, true);
+        });
+        let Record::Broker { id: NodeId(7), entry } = broker else { panic!("{broker:?}") };
+        assert!(entry.is_active() && entry.is_alone() && entry.port == 9092);
+        let partition = read(&|w| {
+            w.i8(3);
+            w.uuid(&[3; 16]);
+            w.i32(7);
+            w.i32(2);
+            crate::cluster::codec::put_nodes(w, &[NodeId(7)]);
+            crate::cluster::codec::put_nodes(w, &[NodeId(7)]);
+        });
+        let (list, leader_epoch) = (vec![NodeId(7)], LeaderEpoch(2));
+        let entry = PartitionEntry { leader_epoch, ..PartitionEntry::new(list.clone(), list) };
+        assert_eq!(partition, Record::Partition { topic: TopicId([3; 16]), entry });
     }
 }

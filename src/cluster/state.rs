@@ -1,48 +1,12 @@
 //! The metadata itself.
 
+use super::entry::{BrokerEntry, PartitionEntry, Topic};
 use super::names::collision_key;
 use super::record::Record;
-use crate::base::{LeaderEpoch, NodeId, TopicId};
+use crate::base::{NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition};
 use crate::wire::{DecodeError, Reader, Str, Writer};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-
-/// One partition as the cluster sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionEntry {
-    /// The broker that leads it.
-    pub leader: NodeId,
-    /// Rises with each election; never falls.
-    pub leader_epoch: LeaderEpoch,
-    /// Brokers that have a copy; the first is the preferred leader.
-    pub replicas: Vec<NodeId>,
-    /// Those of them that have all acknowledged records.
-    pub isr: Vec<NodeId>,
-}
-
-/// One topic as the cluster sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    /// Its name.
-    pub name: Str,
-    /// Its id.
-    pub id: TopicId,
-    /// Settings that differ from the broker's.
-    pub configs: BTreeMap<String, String>,
-    /// Its partitions, by index.
-    pub partitions: Vec<PartitionEntry>,
-}
-
-/// One broker as the cluster sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerEntry {
-    /// Where clients reach it.
-    pub host: Str,
-    /// Its port.
-    pub port: u16,
-    /// Its rack, if it has one.
-    pub rack: Option<Str>,
-}
 
 /// The cluster's metadata: a shard's copy, as of some committed record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +41,18 @@ impl ClusterState {
         self.brokers.iter().map(|(id, broker)| (*id, broker))
     }
 
+    /// One broker.
+    #[must_use]
+    pub fn broker(&self, id: NodeId) -> Option<&BrokerEntry> {
+        self.brokers.get(&id)
+    }
+
+    /// Whether a broker may lead and be in sync.
+    #[must_use]
+    pub fn is_active(&self, id: NodeId) -> bool {
+        self.brokers.get(&id).is_some_and(BrokerEntry::is_active)
+    }
+
     /// All topics, by name.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topics.values()
@@ -92,6 +68,19 @@ impl ClusterState {
     #[must_use]
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
         self.topics.get(self.names.get(&id)?)
+    }
+
+    /// One partition.
+    #[must_use]
+    pub fn partition(&self, key: TopicPartition) -> Option<&PartitionEntry> {
+        self.topic_by_id(key.topic)?.partitions.get(usize::try_from(key.partition.0).ok()?)
+    }
+
+    /// All partitions, by topic.
+    pub fn partitions(&self) -> impl Iterator<Item = (&Topic, PartitionIndex, &PartitionEntry)> {
+        self.topics().flat_map(|topic| {
+            (0i32..).zip(&topic.partitions).map(move |(index, entry)| (topic, PartitionIndex(index), entry))
+        })
     }
 
     /// Settings of all brokers that were changed while running.
@@ -117,9 +106,18 @@ impl ClusterState {
     pub fn apply(&mut self, record: &Record) {
         self.applied += 1;
         match record {
-            Record::Broker { id, host, port, rack } => {
-                let entry = BrokerEntry { host: host.clone(), port: *port, rack: rack.clone() };
-                self.brokers.insert(*id, entry);
+            Record::Broker { id, entry } => {
+                self.brokers.insert(*id, entry.clone());
+            }
+            Record::BrokerState { id, fenced, shutting_down } => {
+                let broker = self.brokers.get_mut(id).expect("a record names a broker that is there");
+                (broker.fenced, broker.shutting_down) = (*fenced, *shutting_down);
+                if broker.is_active() {
+                    broker.resumed = None;
+                }
+            }
+            Record::RemoveBroker { id } => {
+                self.brokers.remove(id).expect("a record names a broker that is there");
             }
             Record::Topic { id, name, configs } => {
                 let topic =
@@ -133,11 +131,20 @@ impl ClusterState {
             Record::Partition { topic, entry } => {
                 self.topic_mut(*topic).partitions.push(entry.clone());
             }
+            Record::PartitionChange { topic, partition, entry } => {
+                let now = self.partition_mut(*topic, *partition);
+                assert!(entry.leader_epoch >= now.leader_epoch, "a leader epoch never falls");
+                assert!(
+                    entry.partition_epoch > now.partition_epoch,
+                    "a partition's epoch rises with each change"
+                );
+                *now = entry.clone();
+            }
             Record::Leader { topic, partition, leader, epoch } => {
-                let index = usize::try_from(partition.0).expect("a partition's index isn't negative");
-                let entry = &mut self.topic_mut(*topic).partitions[index];
-                assert!(*epoch > entry.leader_epoch, "a leader epoch never falls");
-                (entry.leader, entry.leader_epoch) = (*leader, *epoch);
+                let now = self.partition_mut(*topic, *partition);
+                assert!(*epoch > now.leader_epoch, "a leader epoch never falls");
+                (now.leader, now.leader_epoch) = (*leader, *epoch);
+                now.partition_epoch = PartitionEpoch(now.partition_epoch.0 + 1);
             }
             Record::TopicConfigs { topic, configs } => self.topic_mut(*topic).configs = configs.clone(),
             Record::BrokerConfigs { configs } => self.broker_configs = configs.clone(),
@@ -163,13 +170,17 @@ impl ClusterState {
         self.topics.get_mut(name).expect("both maps have it")
     }
 
+    fn partition_mut(&mut self, topic: TopicId, partition: PartitionIndex) -> &mut PartitionEntry {
+        let index = usize::try_from(partition.0).expect("a partition's index isn't negative");
+        &mut self.topic_mut(topic).partitions[index]
+    }
+
     /// The records that lead to this state from an empty cluster of the same id.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        for (id, broker) in &self.brokers {
-            let BrokerEntry { host, port, rack } = broker.clone();
-            records.push(Record::Broker { id: *id, host, port, rack });
+        for (id, entry) in &self.brokers {
+            records.push(Record::Broker { id: *id, entry: entry.clone() });
         }
         for topic in self.topics.values() {
             let Topic { name, id, configs, partitions } = topic.clone();

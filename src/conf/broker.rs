@@ -1,6 +1,8 @@
 //! The checked configuration, cut by who needs it.
 
+use super::cluster::ClusterConf;
 use super::layers::Layers;
+use crate::base::NodeId;
 use std::time::Duration;
 
 /// What an acknowledgement promises.
@@ -152,6 +154,8 @@ pub struct BrokerConf {
     pub spin: Duration,
     /// `drain.timeout.ms`.
     pub drain_timeout: Duration,
+    /// Its place in the cluster.
+    pub cluster: ClusterConf,
     /// For connections.
     pub net: NetSettings,
     /// For topics.
@@ -182,13 +186,20 @@ impl BrokerConf {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let cluster = ClusterConf::of(&layers);
         let text = |name: &str| Some(layers.value(name).0.to_owned()).filter(|text| !text.is_empty());
         let int = |name: &str| layers.value(name).0.parse::<i64>().expect("checked when it was set");
         let size = |name: &str| usize::try_from(int(name)).expect("checked not to be negative");
         let ms = |name: &str| Duration::from_millis(int(name).unsigned_abs());
+        let (node_id, cluster_id) = (i32::try_from(int("node.id")).expect("checked"), text("cluster.id"));
+        let problems = cluster.problems(NodeId(node_id), cluster_id.as_deref());
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(BrokerConf {
-            node_id: i32::try_from(int("node.id")).expect("checked"),
-            cluster_id: text("cluster.id"),
+            node_id,
+            cluster_id,
+            cluster,
             rack: text("broker.rack"),
             data_dir: layers.value("data.dir").0.to_owned(),
             shards: u16::try_from(int("shards")).expect("checked"),

@@ -17,6 +17,7 @@ impl std::fmt::Display for Kind {
             Kind::ListOf(words) => write!(f, "some of {}", words.join(", ")),
             Kind::Ratio => f.write_str("fraction from 0 to 1"),
             Kind::Replicas => f.write_str("* or PARTITION:BROKER,..."),
+            Kind::Voters => f.write_str("ID@HOST:PORT,..."),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Every key of the broker, declared once: parsing, checks, `config explain` and the sample file all come from
 //! this table.
 
+use super::cluster::read_voters;
+
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -25,6 +27,8 @@ pub enum Kind {
     Ratio,
     /// `*`, or pairs of partition and broker (`0:1,0:2`).
     Replicas,
+    /// Voters with their addresses (`1@a:9093,2@b:9093`), or none.
+    Voters,
 }
 
 /// One key.
@@ -54,6 +58,24 @@ pub const KEYS: &[Key] = &[
     Key { name: "broker.rack", kind: Kind::Text, default: "", doc: "The rack this broker stands in; empty for none." },
     Key { name: "listen", kind: Kind::Address, default: "127.0.0.1:9092", doc: "HOST:PORT to accept clients on." },
     Key { name: "advertise", kind: Kind::Address, default: "", doc: "HOST:PORT that clients are told to connect to; empty: the same as listen." },
+    Key { name: "process.roles", kind: Kind::ListOf(&["broker", "coordinator", "controller"]), default: "broker,coordinator", doc: "What this process does: broker (has partitions, serves clients), coordinator (is one of coordinator.voters; controller is the same). Both by default; a broker alone needs voters elsewhere." },
+    Key { name: "peer.listen", kind: Kind::Address, default: "", doc: "HOST:PORT to accept the other nodes of the cluster on; empty: there are none. Not for clients: whoever can reach it is believed, so keep it within the cluster's network." },
+    Key { name: "peer.advertised", kind: Kind::Address, default: "", doc: "HOST:PORT that other nodes are told to connect to; empty: the same as peer.listen." },
+    Key { name: "coordinator.voters", kind: Kind::Voters, default: "", doc: "The coordinators of the cluster, as ID@HOST:PORT of their peer.listen, the same on all nodes; empty: this node alone. With 3 of them one may be down, with 5 two." },
+    Key { name: "coordinator.heartbeat.interval.ms", kind: int(1, 60_000), default: "50", doc: "How often the acting coordinator tells the other voters that it lives." },
+    Key { name: "coordinator.election.timeout.ms", kind: int(2, 600_000), default: "300", doc: "How long they believe it before they elect another; each draws from this to twice this. Kafka: 1000. Short, so that with the session timeout after it the loss of a node is over within 2 seconds." },
+    Key { name: "broker.heartbeat.interval.ms", kind: int(1, 600_000), default: "200", doc: "How often a broker tells the acting coordinator that it lives. Kafka: 2000; a heartbeat costs a hundred bytes and no write." },
+    Key { name: "broker.session.timeout.ms", kind: int(2, 3_600_000), default: "800", doc: "A broker that wasn't heard of for this long is fenced: others lead its partitions. Kafka: 9000. Short, so that clients of a lost leader go on within 2 seconds; to be fenced for a moment costs a broker its leaders and no record." },
+    Key { name: "controlled.shutdown.enable", kind: Kind::Bool, default: "true", doc: "A broker that is asked to stop has others lead its partitions first." },
+    Key { name: "replica.lag.time.max.ms", kind: int(1, MS_MAX), default: "30000", doc: "A follower that hasn't caught up with its leader for this long is out of sync, and acknowledgements wait for it no more." },
+    Key { name: "replica.fetch.wait.max.ms", kind: int(0, i32::MAX as i64), default: "500", doc: "How long a follower's fetch waits at its leader for something new." },
+    Key { name: "replica.fetch.min.bytes", kind: int(0, i32::MAX as i64), default: "1", doc: "Bytes that it waits for." },
+    Key { name: "replica.fetch.max.bytes", kind: int(0, i32::MAX as i64), default: "1048576", doc: "Bytes of one partition in a follower's fetch; a larger batch comes as a whole." },
+    Key { name: "replica.fetch.response.max.bytes", kind: int(0, i32::MAX as i64), default: "10485760", doc: "Bytes of all partitions in a follower's fetch." },
+    Key { name: "replica.selector.class", kind: Kind::OneOf(&["", "org.apache.kafka.common.replica.LeaderSelector", "org.apache.kafka.common.replica.RackAwareReplicaSelector"]), default: "", doc: "From which replica consumers read that tell their rack: the leader, or with Kafka's RackAwareReplicaSelector one that stands there (KIP-392)." },
+    Key { name: "unclean.leader.election.enable", kind: Kind::Bool, default: "false", doc: "Let a replica lead that may lack acknowledged records where no other is left. Loses records; topics may set their own." },
+    Key { name: "auto.leader.rebalance.enable", kind: Kind::Bool, default: "true", doc: "Move leaders back to the preferred replicas when these have returned." },
+    Key { name: "leader.imbalance.check.interval.seconds", kind: int(1, MS_MAX / 1000), default: "300", doc: "How often that is looked at." },
     Key { name: "metrics.listen", kind: Kind::Address, default: "", doc: "HOST:PORT of a page with all counters for Prometheus, at /metrics; empty: none." },
     Key { name: "data.dir", kind: Kind::Text, default: "./data", doc: "Folder of all files of this broker." },
     Key { name: "shards", kind: int(0, 256), default: "0", doc: "Pinned threads that share the partitions; 0: one per core." },
@@ -81,14 +103,14 @@ pub const KEYS: &[Key] = &[
     Key { name: "offsets.retention.minutes", kind: int(1, i32::MAX as i64), default: "10080", doc: "How long committed offsets are kept after their group became empty; of a group that never had members, after the commit." },
     Key { name: "offsets.retention.check.interval.ms", kind: int(1, MS_MAX), default: "600000", doc: "How often offsets that have expired are looked for." },
     Key { name: "offsets.topic.num.partitions", kind: int(1, 10_000), default: "50", doc: "Partitions of __consumer_offsets, which is created when it is first needed. Must not change afterwards." },
-    Key { name: "offsets.topic.replication.factor", kind: int(1, 32_767), default: "1", doc: "Replicas of __consumer_offsets." },
+    Key { name: "offsets.topic.replication.factor", kind: int(1, 32_767), default: "3", doc: "Replicas of __consumer_offsets; 1 on a node without peer.listen." },
     Key { name: "offsets.topic.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "104857600", doc: "Size of a segment file of __consumer_offsets." },
     Key { name: "transaction.max.timeout.ms", kind: int(1, i32::MAX as i64), default: "900000", doc: "Longest time that a producer may ask for its transactions to take; those that take longer than it asked are aborted." },
     Key { name: "transactional.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "604800000", doc: "A transactional id that nobody used for this long is forgotten." },
     Key { name: "transaction.remove.expired.transaction.cleanup.interval.ms", kind: int(1, i32::MAX as i64), default: "3600000", doc: "How often transactional ids that have expired are looked for." },
     Key { name: "transaction.state.log.num.partitions", kind: int(1, 10_000), default: "50", doc: "Partitions of __transaction_state, which is created when it is first needed. Must not change afterwards." },
-    Key { name: "transaction.state.log.replication.factor", kind: int(1, 32_767), default: "1", doc: "Replicas of __transaction_state." },
-    Key { name: "transaction.state.log.min.isr", kind: int(1, 32_767), default: "1", doc: "In-sync replicas that __transaction_state needs." },
+    Key { name: "transaction.state.log.replication.factor", kind: int(1, 32_767), default: "3", doc: "Replicas of __transaction_state; 1 on a node without peer.listen." },
+    Key { name: "transaction.state.log.min.isr", kind: int(1, 32_767), default: "2", doc: "In-sync replicas that __transaction_state needs; no more than it has replicas." },
     Key { name: "transaction.state.log.segment.bytes", kind: int(1_048_576, i32::MAX as i64), default: "104857600", doc: "Size of a segment file of __transaction_state." },
     Key { name: "producer.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "86400000", doc: "A producer that wrote nothing to a partition for this long is forgotten there." },
     Key { name: "message.max.bytes", kind: int(0, i32::MAX as i64), default: "1048588", doc: "Largest record batch; topics may set max.message.bytes." },
@@ -167,6 +189,8 @@ impl Kind {
                 _ => Err("Not a number of type DOUBLE".to_owned()),
             },
             Kind::Replicas if value == "*" || value.is_empty() || value.split(',').all(is_replica) => Ok(()),
+            Kind::Voters if read_voters(value).is_some() => Ok(()),
+            Kind::Voters => Err("Expected ID@HOST:PORT, separated by commas".to_owned()),
             Kind::Replicas => Err("must be the literal '*' or a list of replicas in the following format: \
                                    [partitionId]:[brokerId],[partitionId]:[brokerId],..."
                 .to_owned()),

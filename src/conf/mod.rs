@@ -1,6 +1,7 @@
 //! Configuration: raw TOML and overrides in, one checked `BrokerConf` out. Reads no file and no environment itself.
 
 mod broker;
+mod cluster;
 pub mod dynamic;
 mod explain;
 mod keys;
@@ -11,6 +12,7 @@ pub mod topic;
 pub use broker::{
     BrokerConf, Durability, FlushScopeChoice, LogSettings, MemorySettings, NetSettings, TopicSettings,
 };
+pub use cluster::{ClusterConf, Roles, Voter};
 pub use dynamic::{InForce, Synonym};
 pub use explain::{explain, sample};
 pub use keys::{KEYS, Key, Kind, nearest};

@@ -57,6 +57,5 @@ pub(super) const SHOWN: &[Shown] = &[
         Value::Fixed("2000"),
         "Partitions in a page of a topic's description.",
     ),
-    shown("process.roles", LIST, Value::Fixed("broker,controller"), "Every node does both."),
     shown("security.inter.broker.protocol", STRING, Value::Fixed("PLAINTEXT"), "There is one listener."),
 ];

@@ -1,4 +1,5 @@
-//! One helper thread for a shard's calls that may block: names, folders, opening and closing files.
+//! Helper threads for a shard's calls that may block: one for names, folders, opening and closing files; another, where
+//! it is needed, for looking up the names of hosts, which may take as long as it likes.
 
 use super::bell::Bell;
 use std::any::Any;
@@ -14,6 +15,7 @@ type Outcome = Box<dyn Any + Send>;
 
 /// A shard's way to its helper thread, which starts with the first call and ends with the shard.
 pub(super) struct Blocking {
+    thread: &'static str,
     bell: Arc<Bell>,
     jobs: RefCell<Option<Sender<Job>>>,
     outcomes: Receiver<(u64, Outcome)>,
@@ -29,9 +31,11 @@ struct Waiting {
 }
 
 impl Blocking {
-    pub(super) fn new(bell: Arc<Bell>) -> Self {
+    /// One whose thread has this name.
+    pub(super) fn new(thread: &'static str, bell: Arc<Bell>) -> Self {
         let (done, outcomes) = channel();
         Blocking {
+            thread,
             bell,
             jobs: RefCell::default(),
             outcomes,
@@ -71,7 +75,7 @@ impl Blocking {
     /// Runs `work` some time; nobody waits for it.
     pub(super) fn queue(&self, job: Job) {
         let mut jobs = self.jobs.borrow_mut();
-        let sender = jobs.get_or_insert_with(start);
+        let sender = jobs.get_or_insert_with(|| start(self.thread));
         // Fails only if the thread panicked, and then the process has aborted.
         let _ = sender.send(job);
     }
@@ -106,10 +110,10 @@ impl Drop for Forget<'_> {
     }
 }
 
-fn start() -> Sender<Job> {
+fn start(name: &str) -> Sender<Job> {
     let (sender, jobs) = channel::<Job>();
     let run = move || jobs.into_iter().for_each(|job| job());
-    let thread = std::thread::Builder::new().name("blocking".to_owned()).spawn(run);
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
     thread.expect("the process may start a thread");
     sender
 }

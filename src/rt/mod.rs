@@ -53,7 +53,7 @@ pub use files::{DirectBuf, DirectFile, DirectFiles, SealedDirectBuf};
 pub use http::{Page, ask_page, ask_page_at, serve_pages, serve_pages_at};
 pub use local::{Event, Latch};
 pub use mesh::Mesh;
-pub use net::{ListenError, Listeners, SocketReader, SocketStream, SocketWriter};
+pub use net::{Guests, ListenError, Listeners, SocketReader, SocketStream, SocketWriter};
 pub use run::run;
 pub use start::StartError;
 pub use stop::Stop;

@@ -37,6 +37,8 @@ struct Inner {
     ring: Rc<Ring>,
     timers: Rc<Timers>,
     blocking: Rc<Blocking>,
+    /// Looks up the names of hosts.
+    names: Blocking,
     files: DirectFiles,
     net: Rc<NetShard>,
     metrics: Arc<RuntimeMetrics>,
@@ -62,7 +64,8 @@ impl World {
         exchange: Box<dyn Fn() -> bool>,
     ) -> Result<Self, StartError> {
         let ring = Ring::new(ready.roomy_rings).map_err(StartError::Ring)?;
-        let blocking = Rc::new(Blocking::new(Arc::clone(&bell)));
+        let blocking = Rc::new(Blocking::new("blocking", Arc::clone(&bell)));
+        let names = Blocking::new("names", Arc::clone(&bell));
         let metrics = Arc::clone(&ready.metrics.of(usize::from(shard.0)).runtime);
         let net = NetShard::new(ready, Rc::clone(&ring), Arc::clone(&metrics));
         let arena = Arena::new(ready.file_memory_bytes);
@@ -82,6 +85,7 @@ impl World {
                 ring,
                 timers: Timers::new(ready.clock),
                 blocking,
+                names,
                 files,
                 net: Rc::new(net),
                 metrics,
@@ -155,6 +159,10 @@ impl World {
         &self.inner.net
     }
 
+    pub(super) fn names(&self) -> &Blocking {
+        &self.inner.names
+    }
+
     pub(super) fn ring(&self) -> &Ring {
         &self.inner.ring
     }
@@ -198,7 +206,7 @@ impl World {
         let messages = (inner.exchange)();
         let completions = inner.ring.reap() > 0;
         let timers = inner.timers.fire(now) > 0;
-        let calls = inner.blocking.take_in();
+        let calls = inner.blocking.take_in() | inner.names.take_in();
         let connections = inner.net.arrivals().take_in();
         messages || completions || timers || calls || connections
     }
@@ -271,6 +279,14 @@ impl seam::World for World {
 
     fn files(&self) -> &DirectFiles {
         &self.inner.files
+    }
+
+    fn connect(
+        &self,
+        address: &str,
+        patience: Duration,
+    ) -> impl Future<Output = Result<SocketStream, seam::NetError>> {
+        self.connect_by_name(address, patience)
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {

@@ -1,4 +1,4 @@
-//! Client connections as frames.
+//! Connections as frames: clients' and peers'.
 
 use bytes::Bytes;
 use std::fmt;
@@ -16,6 +16,8 @@ pub enum NetError {
     TimedOut,
     /// The receive budget of the shard is spent and did not recover in time.
     Budget,
+    /// Nobody listens there, the address doesn't exist, or connecting took too long: what is known of it.
+    Unreachable(String),
 }
 
 impl fmt::Display for NetError {
@@ -25,11 +27,12 @@ impl fmt::Display for NetError {
             NetError::FrameLength(length) => write!(f, "a frame claims {length} bytes"),
             NetError::TimedOut => f.write_str("idle or too slow"),
             NetError::Budget => f.write_str("no receive memory left"),
+            NetError::Unreachable(why) => write!(f, "unreachable: {why}"),
         }
     }
 }
 
-/// A client connection before it is split into its two halves.
+/// A connection before it is split into its two halves.
 pub trait Stream: 'static {
     /// The receiving half.
     type Reader: FrameReader;

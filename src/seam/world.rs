@@ -1,6 +1,6 @@
 //! One shard's view of its machine.
 
-use super::{Files, Stream};
+use super::{Files, NetError, Stream};
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 pub trait World: Clone + 'static {
     /// Files of this shard's log directory.
     type Files: Files;
-    /// Client connections.
+    /// Connections: those that were accepted, and those that were opened.
     type Stream: Stream;
 
     /// Time since an arbitrary start; never goes back. For timeouts and latencies.
@@ -27,6 +27,16 @@ pub trait World: Clone + 'static {
 
     /// The files.
     fn files(&self) -> &Self::Files;
+
+    /// Connects to HOST:PORT, in at most `patience`. Looking up a name holds up nobody else.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    fn connect(
+        &self,
+        address: &str,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Self::Stream, NetError>>;
 
     /// Runs a task on this shard until it ends. A panic in it ends the process.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);

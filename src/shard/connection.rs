@@ -209,7 +209,7 @@ impl<B: Broker> Shard<B> {
         self.metrics().connection_ended();
         if let Some(error) = end {
             let refusal = match error {
-                NetError::Closed => None,
+                NetError::Closed | NetError::Unreachable(_) => None,
                 NetError::FrameLength(_) => Some(Refusal::Oversize),
                 NetError::TimedOut => Some(Refusal::Slow),
                 NetError::Budget => Some(Refusal::Starved),

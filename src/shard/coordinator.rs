@@ -10,7 +10,9 @@ use super::origin::COORDINATOR;
 use super::{Broker, FilesOf, Shard};
 use crate::base::limits::RECORDS_PER_PROPOSAL_MAX;
 use crate::base::{NodeId, ShardId};
-use crate::cluster::{ClusterState, Command, Journal, Outcome, Record, decide};
+use crate::cluster::{
+    ClusterState, Command, Journal, Outcome, QuorumFacts, Record, Registration, VoterFacts, decide,
+};
 use crate::seam::{File, Files, IoError, World};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -73,8 +75,16 @@ impl<B: Broker> Shard<B> {
         mut coordinator: Coordinator<FilesOf<B>>,
     ) -> Result<(), String> {
         let node = &self.0.node;
-        let (id, host, port) = (NodeId(node.id), node.host.clone(), node.port);
-        let register = Command::RegisterBroker(Record::Broker { id, host, port, rack: node.rack.clone() });
+        let register = Command::RegisterBroker(Registration {
+            id: NodeId(node.id),
+            incarnation: self.incarnation(),
+            host: node.host.clone(),
+            port: node.port,
+            peer: node.peer.clone(),
+            rack: node.rack.clone(),
+            shards: self.shards(),
+            clean_epoch: None,
+        });
         let (records, _) = decide(&coordinator.state, register);
         records.iter().for_each(|record| coordinator.state.apply(record));
         let all = coordinator.state.records();
@@ -96,6 +106,12 @@ impl<B: Broker> Shard<B> {
         self.world().spawn(self.clone().coordinator_task());
         self.world().spawn(self.clone().reserve_task());
         Ok(())
+    }
+
+    /// What tells this process from others with the same id.
+    fn incarnation(&self) -> [u8; 16] {
+        let bits = (u128::from(self.world().random()) << 64) | u128::from(self.world().random());
+        bits.to_be_bytes()
     }
 
     fn every_shard(&self) -> BTreeSet<ShardId> {
@@ -136,12 +152,17 @@ impl<B: Broker> Shard<B> {
             let mut outcomes = Vec::with_capacity(commands.len());
             let mut room = RECORDS_PER_PROPOSAL_MAX;
             for command in commands {
+                if command == Command::DescribeQuorum {
+                    outcomes.push(Outcome::Quorum(self.quorum_facts(&coordinator.state)));
+                    continue;
+                }
+                let unbounded = command.is_unbounded();
                 let (records, outcome) = decide(&coordinator.state, command);
-                if records.len() > room {
+                if !unbounded && records.len() > room {
                     outcomes.push(Outcome::excessive());
                     continue;
                 }
-                room -= records.len();
+                room = room.saturating_sub(records.len());
                 records.iter().for_each(|record| coordinator.state.apply(record));
                 all.extend(records);
                 outcomes.push(outcome);
@@ -149,6 +170,21 @@ impl<B: Broker> Shard<B> {
             answers.push((from, outcomes));
         }
         Some((all, answers))
+    }
+
+    /// One node is its own quorum. Nobody else could be elected, so its term is always the first.
+    fn quorum_facts(&self, state: &ClusterState) -> QuorumFacts {
+        let (node, now_ms) = (&self.0.node, self.world().wall_ms());
+        let committed = state.applied();
+        let this = VoterFacts {
+            id: NodeId(node.id),
+            host: node.host.clone(),
+            port: node.port,
+            end: committed,
+            heard_ms: now_ms,
+            caught_up_ms: now_ms,
+        };
+        QuorumFacts { leader: this.id, term: 1, committed, voters: vec![this], observers: Vec::new() }
     }
 
     /// Has every shard apply committed records; answers once they all have.

@@ -35,6 +35,10 @@ impl<B: Broker> Shard<B> {
             Message::Install(snapshot) => self.install(snapshot),
             Message::Apply { change, records } => self.apply(change, records),
             Message::Applied { shard, change } => self.applied(shard, change),
+            Message::Raft { from, messages } => self.take_raft(from, messages),
+            Message::PeerAsks { from, request } => self.take_peer_request(from, *request),
+            Message::PeerAnswer { set, reply } => self.take_peer_reply(set, *reply),
+            Message::HandedOver => self.note_handed_over(),
             Message::Serve => self.begin_serving(),
             Message::Drained(shard) => self.note_drained(shard),
         }

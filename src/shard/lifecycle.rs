@@ -6,7 +6,7 @@ use super::notify::Notify;
 use super::origin::COORDINATOR;
 use super::{Broker, Inner, Shard};
 use crate::api::NodeInfo;
-use crate::base::ShardId;
+use crate::base::{BrokerEpoch, ShardId};
 use crate::conf::BrokerConf;
 use crate::metrics::ShardTables;
 use crate::seam::{Mesh, World};
@@ -49,6 +49,8 @@ pub struct Setup<B: Broker> {
     pub data_dir: PathBuf,
     /// Id of the cluster.
     pub cluster_id: String,
+    /// Under which epoch this broker was closed in good order, if it was.
+    pub clean_epoch: Option<BrokerEpoch>,
     /// Its counters.
     pub tables: ShardTables,
 }
@@ -57,7 +59,7 @@ impl<B: Broker> Shard<B> {
     /// A shard that hasn't started.
     #[must_use]
     pub fn new(setup: Setup<B>) -> Self {
-        let Setup { world, mesh, conf, node, data_dir, cluster_id, tables } = setup;
+        let Setup { world, mesh, conf, node, data_dir, cluster_id, clean_epoch, tables } = setup;
         let shards = usize::from(mesh.shards()).max(1);
         let (cache_bytes, answer_bytes) =
             (conf.memory.tail_cache_bytes / shards, conf.memory.answer_bytes / shards);
@@ -68,10 +70,12 @@ impl<B: Broker> Shard<B> {
             node,
             data_dir,
             cluster_id,
+            clean_epoch,
             tables,
             flights: RefCell::default(),
             requests: Cell::default(),
             view: RefCell::default(),
+            acting: Cell::default(),
             origin: RefCell::default(),
             fetches: RefCell::default(),
             answers: super::answers::Answers::new(answer_bytes),
@@ -88,6 +92,7 @@ impl<B: Broker> Shard<B> {
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
             overflow: RefCell::default(),
+            peers: super::peers::Peers::default(),
             changes: RefCell::default(),
             changes_due: Notify::default(),
             followed: Cell::default(),

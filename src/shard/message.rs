@@ -1,9 +1,10 @@
 //! What shards tell each other.
 
 use super::journey::FlushTimes;
-use crate::base::{ShardId, TopicPartition};
+use crate::base::{NodeId, ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, Record};
 use crate::group::call::{Asker, GroupCall, GroupReply};
+use crate::peer::{Reply, Request};
 use crate::replica::call::{PartitionCall, PartitionReply, ReadOp, ReadReply};
 use crate::replica::{Waiter, Watcher};
 use crate::txn::call::{TxnCall, TxnReply};
@@ -92,6 +93,29 @@ pub enum Message {
         /// As in `Apply`; 0 after `Install`.
         change: u64,
     },
+    /// Messages of other voters, for the receiver's quorum.
+    Raft {
+        /// Whose they are.
+        from: NodeId,
+        /// In order.
+        messages: Vec<Bytes>,
+    },
+    /// A request of another node that concerns the coordinator.
+    PeerAsks {
+        /// Who passes it on.
+        from: Origin,
+        /// The request.
+        request: Box<Request>,
+    },
+    /// The answer to one.
+    PeerAnswer {
+        /// The request on the receiver.
+        set: u64,
+        /// The answer.
+        reply: Box<Reply>,
+    },
+    /// Others lead this broker's partitions: the receiver may stop, too.
+    HandedOver,
     /// Every shard is ready: accept clients.
     Serve,
     /// The sender's clients are answered and it takes no more requests: nothing more comes from it.

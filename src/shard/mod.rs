@@ -2,7 +2,8 @@
 //!
 //! Every shard is the same program. It has client connections (`connection`, `origin`, `fetch`) and owns partitions
 //! (`owner`, `reads`, `offsets`, `flush`, `maintenance`), those of groups and transactions with their coordinators
-//! (`groups`, `txns`, `coordinated`); shard 0 also has the embedded coordinator (`coordinator`).
+//! (`groups`, `txns`, `coordinated`); shard 0 also has the embedded coordinator (`coordinator`). Other nodes are behind
+//! `peers`.
 //! The two halves talk by `message`s, over the mesh or, within one shard, by direct calls.
 //!
 //! Invariant: no `RefCell` borrow is held over an await, nor while a plan is resumed or a message is delivered.
@@ -28,6 +29,7 @@ mod offsets;
 mod origin;
 mod owner;
 mod partition;
+mod peers;
 mod reads;
 mod replication;
 mod shortage;
@@ -41,7 +43,7 @@ pub use message::{Message, Origin, ReadBudget};
 
 use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
 use crate::base::limits::FRAME_BYTES_MAX;
-use crate::base::{ShardId, TopicPartition};
+use crate::base::{BrokerEpoch, NodeId, ShardId, TopicPartition};
 use crate::cluster::ClusterState;
 use crate::conf::BrokerConf;
 use crate::metrics::{FlightRecorder, ShardMetrics, ShardTables};
@@ -80,6 +82,8 @@ struct Inner<B: Broker> {
     node: NodeInfo,
     data_dir: PathBuf,
     cluster_id: String,
+    /// Under which epoch this broker was closed in good order, if it was.
+    clean_epoch: Option<BrokerEpoch>,
     tables: ShardTables,
     /// The slowest requests.
     flights: RefCell<FlightRecorder>,
@@ -87,6 +91,8 @@ struct Inner<B: Broker> {
     requests: Cell<u64>,
     /// This shard's copy of the cluster's metadata.
     view: RefCell<ClusterState>,
+    /// The acting coordinator, as far as this shard knows.
+    acting: Cell<Option<NodeId>>,
     origin: RefCell<origin::Pending>,
     fetches: RefCell<fetch::Fetches>,
     /// Memory of answers on their way to clients.
@@ -113,6 +119,8 @@ struct Inner<B: Broker> {
     followed: Cell<u64>,
     /// Messages that the mesh had no room for, in order, by receiver.
     overflow: RefCell<BTreeMap<ShardId, VecDeque<Message>>>,
+    /// Other nodes.
+    peers: peers::Peers,
     flush_due: Notify,
     /// Groups of appends on their way to the device.
     commits: flush::Commits<B>,
@@ -218,6 +226,7 @@ impl<B: Broker> Shard<B> {
             cluster: &view,
             conf: self.conf(),
             node: &self.0.node,
+            acting: self.0.acting.get(),
             now_ms: self.world().wall_ms(),
             draw: &draw,
             sessions: &self.0.sessions,

@@ -10,7 +10,7 @@ use super::partition::Partition;
 use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{NodeId, PartitionIndex, TopicId, TopicPartition};
-use crate::cluster::{ClusterState, Record, Topic, owner_shard};
+use crate::cluster::{BrokerEntry, ClusterState, Record, Topic, owner_shard};
 use crate::conf::{Durability as Promise, InForce, TopicConf};
 use crate::log::compact::Policy;
 use crate::replica::{Durability, Replica, Rules};
@@ -78,6 +78,10 @@ impl<B: Broker> Shard<B> {
         let state =
             ClusterState::decode(snapshot.clone()).expect("the coordinator's snapshot is of this very build");
         let owned = self.owned_by(&state);
+        let this = NodeId(self.0.node.id);
+        if state.broker(this).is_some_and(BrokerEntry::is_alone) {
+            self.0.acting.set(Some(this));
+        }
         *self.0.view.borrow_mut() = state;
         self.recover_all(owned).await;
         0

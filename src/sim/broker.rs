@@ -2,9 +2,10 @@
 
 use super::disk::{Disk, ROOT, Trouble};
 use super::exec::{Exec, Group};
-use super::net::{BrokerEnd, ClientEnd, connect};
+use super::net::{BrokerEnd, ClientEnd, Host, Network};
 use super::world::{SimMesh, World};
 use crate::api::NodeInfo;
+use crate::base::BrokerEpoch;
 use crate::conf::BrokerConf;
 use crate::metrics::ShardTables;
 use crate::seam::FlushScope;
@@ -41,41 +42,58 @@ pub enum End {
 /// One node: its disk, and the process that runs now.
 pub struct Node {
     exec: Exec,
+    network: Network,
     disk: Disk,
     conf: Rc<BrokerConf>,
     shards: u16,
-    lives: Cell<u32>,
+    /// The process that runs now, or ran last.
+    life: Cell<Group>,
+    /// Its shards, while they serve.
     running: RefCell<Vec<Shard<SimBroker>>>,
     connections: RefCell<Vec<ClientEnd>>,
+    /// Under which epoch the last process closed in good order.
+    clean_epoch: Cell<Option<BrokerEpoch>>,
 }
 
 impl Node {
     /// A node whose disk is empty and whose process doesn't run.
     #[must_use]
-    pub fn new(exec: &Exec, conf: BrokerConf, shards: u16) -> Rc<Self> {
+    pub fn new(network: &Network, exec: &Exec, conf: BrokerConf, shards: u16) -> Rc<Self> {
         let scope = if exec.chance(50) { FlushScope::Device } else { FlushScope::File };
         Rc::new(Node {
             exec: exec.clone(),
+            network: network.clone(),
             disk: Disk::new(exec.clone(), scope),
             conf: Rc::new(conf),
             shards,
-            lives: Cell::new(0),
+            life: Cell::new(Group(0)),
             running: RefCell::default(),
             connections: RefCell::default(),
+            clean_epoch: Cell::new(None),
         })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.conf.node_id
+    }
+
+    /// Where it is in the network.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        Host(self.id())
+    }
+
+    /// Whether a process of it serves clients.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        !self.running.borrow().is_empty()
     }
 
     /// Starts the process and waits until it serves.
     pub async fn start(&self) {
-        self.lives.set(self.lives.get() + 1);
-        let group = Group(self.lives.get());
-        let shards: Vec<Shard<SimBroker>> = SimMesh::of(&self.exec, self.shards)
-            .into_iter()
-            .map(|mesh| {
-                let world = World { exec: self.exec.clone(), group, disk: self.disk.clone() };
-                self.shard(world, mesh)
-            })
-            .collect();
+        let shards = self.begin_life();
         // Shard 0 last: it sends the metadata to shards that listen.
         for shard in shards.iter().rev() {
             shard.start().await.expect("the metadata can be read");
@@ -86,21 +104,65 @@ impl Node {
         *self.running.borrow_mut() = shards;
     }
 
-    fn shard(&self, world: World, mesh: SimMesh<Message>) -> Shard<SimBroker> {
+    /// Starts the process, which is ready when it has found enough others.
+    pub fn launch(self: &Rc<Self>) {
+        let (node, shards) = (self.clone(), self.begin_life());
+        let (exec, group, taking) = (self.exec.clone(), self.life.get(), shards.clone());
+        let (inner, count) = (exec.clone(), shards.len() as u64);
+        self.network.listen(&self.conf.cluster.peer_advertised, self.host(), move |end| {
+            let shard = &taking[usize::try_from(inner.below(count)).expect("a shard's number")];
+            inner.spawn(group, shard.clone().serve_peer(end));
+        });
+        exec.spawn(group, async move {
+            for shard in shards.iter().rev() {
+                shard.start().await.expect("the metadata can be read");
+            }
+            for shard in &shards {
+                shard.ready().await;
+            }
+            *node.running.borrow_mut() = shards;
+        });
+    }
+
+    /// The shards of a new process.
+    fn begin_life(&self) -> Vec<Shard<SimBroker>> {
+        let group = self.network.next_life();
+        self.life.set(group);
+        let clean_epoch = self.clean_epoch.take();
+        let world = || World {
+            exec: self.exec.clone(),
+            group,
+            disk: self.disk.clone(),
+            network: self.network.clone(),
+            host: self.host(),
+        };
+        let meshes = SimMesh::of(&self.exec, self.shards).into_iter();
+        meshes.map(|mesh| self.shard(world(), mesh, clean_epoch)).collect()
+    }
+
+    fn shard(
+        &self,
+        world: World,
+        mesh: SimMesh<Message>,
+        clean_epoch: Option<BrokerEpoch>,
+    ) -> Shard<SimBroker> {
+        let (host, port) = self.conf.advertised();
         Shard::new(Setup {
             world,
             mesh,
             conf: self.conf.clone(),
             node: NodeInfo {
-                id: 1,
-                host: "simulated".into(),
-                port: 9092,
+                id: self.id(),
+                host: host.into(),
+                port,
+                peer: self.conf.cluster.peer_advertised.as_str().into(),
                 rack: None,
                 log_dir: "data".into(),
                 space: Cell::new((-1, -1)),
             },
             data_dir: PathBuf::from(ROOT),
             cluster_id: "simulated".to_owned(),
+            clean_epoch,
             tables: ShardTables::default(),
         })
     }
@@ -112,8 +174,8 @@ impl Node {
         let count = running.len() as u64;
         let index = (count > 0).then(|| self.exec.below(count))?;
         let shard = &running[usize::try_from(index).expect("a shard's number")];
-        let (client, broker): (ClientEnd, BrokerEnd) = connect(&self.exec);
-        self.exec.spawn(Group(self.lives.get()), shard.clone().serve(broker));
+        let (client, broker): (ClientEnd, BrokerEnd) = self.network.connect_client(self.host());
+        self.exec.spawn(self.life.get(), shard.clone().serve(broker));
         self.connections.borrow_mut().push(client.clone());
         Some(client)
     }
@@ -150,7 +212,10 @@ impl Node {
 
     fn over(&self, how: End) {
         self.running.borrow_mut().clear();
-        self.exec.kill(Group(self.lives.get()));
+        if self.conf.cluster.has_peers() {
+            self.network.end_host(self.host(), how == End::PowerCut);
+        }
+        self.exec.kill(self.life.get());
         self.connections.borrow_mut().drain(..).for_each(|connection| connection.close());
         match how {
             End::PowerCut => self.disk.cut_power(),
@@ -165,7 +230,8 @@ impl Node {
         let left = Rc::new(Cell::new(shards.len()));
         for shard in shards {
             let left = left.clone();
-            self.exec.spawn(Group(self.lives.get()), async move {
+            self.exec.spawn(self.life.get(), async move {
+                shard.hand_over(PATIENCE).await;
                 assert!(shard.close(PATIENCE).await, "a stop in good order leaves nothing unwritten");
                 left.set(left.get() - 1);
             });

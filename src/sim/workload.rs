@@ -9,6 +9,7 @@ use super::history::History;
 use super::keyed;
 use super::ledger::{self, Ledger};
 use super::mixed;
+use super::net::Network;
 use super::producer::Producer;
 use super::txns;
 use crate::base::Offset;
@@ -134,7 +135,7 @@ impl Run {
         let shards = u16::try_from(1 + exec.below(3)).expect("at most 3");
         Rc::new(Run {
             exec: exec.clone(),
-            node: Node::new(exec, conf, shards),
+            node: Node::new(&Network::new(exec), exec, conf, shards),
             histories: RefCell::default(),
             group: RefCell::default(),
             mixed: RefCell::default(),

@@ -2,9 +2,9 @@
 
 use super::disk::Disk;
 use super::exec::{Exec, Group};
-use super::net::{BrokerEnd, Pipe};
+use super::net::{BrokerEnd, Host, Network, Pipe};
 use crate::base::ShardId;
-use crate::seam::{self, Mesh};
+use crate::seam::{self, Mesh, NetError};
 use futures_lite::future::yield_now;
 use std::future::Future;
 use std::rc::Rc;
@@ -25,6 +25,10 @@ pub struct World {
     pub group: Group,
     /// Its disk.
     pub disk: Disk,
+    /// What connects it with others.
+    pub network: Network,
+    /// Where it is in it.
+    pub host: Host,
 }
 
 impl seam::World for World {
@@ -45,6 +49,10 @@ impl seam::World for World {
 
     fn files(&self) -> &Disk {
         &self.disk
+    }
+
+    async fn connect(&self, address: &str, patience: Duration) -> Result<BrokerEnd, NetError> {
+        self.network.connect(self.host, address, patience).await
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {

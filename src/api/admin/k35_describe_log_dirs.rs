@@ -4,6 +4,7 @@
 
 use super::{Api, Context, Plan, resolve_name};
 use crate::base::{PartitionIndex, TopicPartition};
+use crate::cluster::PartitionEntry;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
 use crate::wire::generated::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -35,7 +36,8 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
         }
         None => {
             for topic in context.cluster.topics() {
-                for index in (0i32..).take(topic.partitions.len()) {
+                let here = |(_, entry): &(i32, &PartitionEntry)| entry.replicas.contains(&context.this());
+                for (index, _) in (0i32..).zip(&topic.partitions).filter(here) {
                     let key = TopicPartition { topic: topic.id, partition: PartitionIndex(index) };
                     names.push((topic.name.clone(), key));
                 }

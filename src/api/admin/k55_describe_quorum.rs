@@ -1,11 +1,12 @@
 //! DescribeQuorum (key 55), versions 0 to 2: who decides on the metadata, and how far everyone is (KIP-595, 836, 853).
 //!
-//! One node is its own quorum. An "offset" counts committed records of the metadata journal. Deviations: the epoch is
-//! always 1, since nobody else could be elected; the voter's endpoint is the one listener that there is, and its
-//! directory has no id.
+//! The acting coordinator answers, whichever broker is asked. Deviations: a voter's endpoint is where its peers reach
+//! it, and its directory has no id.
 
 use super::{Api, Context, Plan};
 use crate::base::ErrorCode;
+use crate::cluster::{Command, Outcome, QuorumFacts, Refusal, VoterFacts};
+use crate::wire::generated::describe_quorum_request::TopicData as Asked;
 use crate::wire::generated::describe_quorum_response::{
     Listener, Node, PartitionData, ReplicaState, TopicData,
 };
@@ -19,39 +20,63 @@ pub(in crate::api) const API: Api =
 /// Kafka's name for the metadata, as if it were a topic of one partition.
 const METADATA: &str = "__cluster_metadata";
 
-fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
-    let request = DescribeQuorumRequest::decode(&mut body, context.header.version)?;
-    let mut found = false;
-    let mut answer = |name: &str, index: i32| {
-        let known = name == METADATA && index == 0;
-        found |= known;
-        if known { metadata(context) } else { unknown(index) }
-    };
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
-        let partitions =
-            topic.partitions.iter().map(|asked| answer(&topic.topic_name, asked.partition_index)).collect();
-        topics.push(TopicData { topic_name: topic.topic_name, partitions });
-    }
-    let nodes = if found && context.header.version >= 2 { vec![node(context)] } else { Vec::new() };
-    Ok(context.respond(&DescribeQuorumResponse { topics, nodes, ..Default::default() }))
+fn is_metadata(topic: &str, partition: i32) -> bool {
+    topic == METADATA && partition == 0
 }
 
-fn metadata(context: &Context<'_>) -> PartitionData {
-    let (id, now_ms) = (context.node.id, context.now_ms);
-    let end = i64::try_from(context.cluster.applied()).unwrap_or(i64::MAX);
-    let voter = ReplicaState {
-        replica_id: id,
-        log_end_offset: end,
-        last_fetch_timestamp: now_ms,
-        last_caught_up_timestamp: now_ms,
+fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
+    let request = DescribeQuorumRequest::decode(&mut body, context.header.version)?;
+    let wanted = |topic: &Asked| {
+        topic.partitions.iter().any(|one| is_metadata(&topic.topic_name, one.partition_index))
+    };
+    if !request.topics.iter().any(wanted) {
+        return Ok(answer(context, request, None));
+    }
+    Ok(Plan::Cluster(
+        vec![Command::DescribeQuorum],
+        Box::new(|context, outcomes| match outcomes.into_iter().next() {
+            Some(Outcome::Quorum(facts)) => answer(context, request, Some(&facts)),
+            Some(Outcome::Refused(refusal)) => refuse(context, refusal),
+            _ => refuse(context, (ErrorCode::UnknownServerError, String::new())),
+        }),
+    ))
+}
+
+fn refuse(context: &Context<'_>, (error, why): Refusal) -> Plan {
+    let (error_code, error_message) = (error.code(), Some(why.into()));
+    context.respond(&DescribeQuorumResponse { error_code, error_message, ..Default::default() })
+}
+
+fn answer(context: &Context<'_>, request: DescribeQuorumRequest, facts: Option<&QuorumFacts>) -> Plan {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let partition = |index: i32| match facts.filter(|_| is_metadata(&topic.topic_name, index)) {
+            Some(facts) => metadata(facts),
+            None => unknown(index),
+        };
+        let partitions = topic.partitions.iter().map(|asked| partition(asked.partition_index)).collect();
+        topics.push(TopicData { topic_name: topic.topic_name, partitions });
+    }
+    let voters = facts.filter(|_| context.header.version >= 2).map_or(&[][..], |facts| &facts.voters);
+    let nodes = voters.iter().map(node).collect();
+    context.respond(&DescribeQuorumResponse { topics, nodes, ..Default::default() })
+}
+
+fn metadata(facts: &QuorumFacts) -> PartitionData {
+    let offset = |entries: u64| i64::try_from(entries).unwrap_or(i64::MAX);
+    let state = |voter: &VoterFacts| ReplicaState {
+        replica_id: voter.id.0,
+        log_end_offset: offset(voter.end),
+        last_fetch_timestamp: voter.heard_ms,
+        last_caught_up_timestamp: voter.caught_up_ms,
         ..Default::default()
     };
     PartitionData {
-        leader_id: id,
-        leader_epoch: 1,
-        high_watermark: end,
-        current_voters: vec![voter],
+        leader_id: facts.leader.0,
+        leader_epoch: facts.term,
+        high_watermark: offset(facts.committed),
+        current_voters: facts.voters.iter().map(state).collect(),
+        observers: facts.observers.iter().map(state).collect(),
         ..Default::default()
     }
 }
@@ -66,11 +91,8 @@ fn unknown(partition_index: i32) -> PartitionData {
     }
 }
 
-fn node(context: &Context<'_>) -> Node {
-    let listener = Listener {
-        name: Str::from_static("PLAINTEXT"),
-        host: context.node.host.clone(),
-        port: context.node.port,
-    };
-    Node { node_id: context.node.id, listeners: vec![listener] }
+fn node(voter: &VoterFacts) -> Node {
+    let listener =
+        Listener { name: Str::from_static("PLAINTEXT"), host: voter.host.clone(), port: voter.port };
+    Node { node_id: voter.id.0, listeners: vec![listener] }
 }

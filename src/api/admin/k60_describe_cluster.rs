@@ -31,17 +31,20 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             ..Default::default()
         }));
     }
-    let brokers = context.cluster.brokers().map(|(id, broker)| DescribeClusterBroker {
+    // From version 2 on a client may ask for brokers that are fenced, too.
+    let shown =
+        context.cluster.brokers().filter(|(_, broker)| !broker.fenced || request.include_fenced_brokers);
+    let brokers = shown.map(|(id, broker)| DescribeClusterBroker {
         broker_id: id.0,
         host: broker.host.clone(),
         port: i32::from(broker.port),
         rack: broker.rack.clone(),
-        is_fenced: false,
+        is_fenced: broker.fenced,
     });
     let asked = request.include_cluster_authorized_operations;
     let response = DescribeClusterResponse {
         cluster_id: context.cluster.cluster_id().into(),
-        controller_id: context.node.id,
+        controller_id: context.controller(),
         brokers: brokers.collect(),
         cluster_authorized_operations: if asked { CLUSTER_OPERATIONS } else { OPERATIONS_UNASKED },
         ..Default::default()

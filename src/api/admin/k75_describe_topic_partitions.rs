@@ -1,6 +1,6 @@
 //! DescribeTopicPartitions (key 75), version 0: topics by name, in pages (KIP-966; row 29).
 
-use super::k03_metadata::{OPERATIONS_UNASKED, TOPIC_OPERATIONS};
+use super::k03_metadata::{OPERATIONS_UNASKED, TOPIC_OPERATIONS, offline, shown_leader};
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Topic, check_topic_name, is_internal_topic};
@@ -46,7 +46,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             response.topics.push(unknown(name));
             continue;
         };
-        let (described, next) = page(topic, start, room);
+        let (described, next) = page(context, topic, start, room);
         room -= described.partitions.len();
         response.topics.push(described);
         if let Some(partition_index) = next {
@@ -81,20 +81,28 @@ fn unknown(name: Str) -> DescribeTopicPartitionsResponseTopic {
 }
 
 /// Partitions of a topic from `start` on, at most `room`; and where the next page begins, if there is one.
-fn page(topic: &Topic, start: i32, room: usize) -> (DescribeTopicPartitionsResponseTopic, Option<i32>) {
+fn page(
+    context: &Context<'_>,
+    topic: &Topic,
+    start: i32,
+    room: usize,
+) -> (DescribeTopicPartitionsResponseTopic, Option<i32>) {
     let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect();
     let skipped = usize::try_from(start).unwrap_or(0);
     let entries = (0i32..).zip(&topic.partitions).skip(skipped).take(room);
-    let partitions = entries.map(|(index, entry)| DescribeTopicPartitionsResponsePartition {
-        error_code: 0,
-        partition_index: index,
-        leader_id: entry.leader.0,
-        leader_epoch: entry.leader_epoch.0,
-        replica_nodes: ids(&entry.replicas),
-        isr_nodes: ids(&entry.isr),
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
-        offline_replicas: Vec::new(),
+    let partitions = entries.map(|(index, entry)| {
+        let (leader, error) = shown_leader(context, entry);
+        DescribeTopicPartitionsResponsePartition {
+            error_code: error.code(),
+            partition_index: index,
+            leader_id: leader.0,
+            leader_epoch: entry.leader_epoch.0,
+            replica_nodes: ids(&entry.replicas),
+            isr_nodes: ids(&entry.isr),
+            eligible_leader_replicas: Some(ids(&entry.elr)),
+            last_known_elr: Some(ids(&entry.last_known_elr)),
+            offline_replicas: offline(context, entry),
+        }
     });
     let partitions: Vec<_> = partitions.collect();
     let end = skipped + partitions.len();

@@ -13,6 +13,7 @@ pub(super) mod k45_alter_partition_reassignments;
 pub(super) mod k46_list_partition_reassignments;
 pub(super) mod k55_describe_quorum;
 pub(super) mod k60_describe_cluster;
+pub(super) mod k64_unregister_broker;
 pub(super) mod k75_describe_topic_partitions;
 
 use super::{Api, Context, Plan, k03_metadata, resolve_name};

@@ -51,7 +51,7 @@ pub(in crate::api) fn create_topic(context: &Context<'_>) -> Command {
         name: OFFSETS_TOPIC.into(),
         id: context.new_topic_id(),
         partitions: conf.topic_partitions,
-        replication_factor: conf.topic_replication_factor,
+        replication_factor: context.internal_factor(conf.topic_replication_factor),
         assignment: BTreeMap::new(),
         configs,
     };
@@ -112,9 +112,6 @@ fn message(error: ErrorCode) -> Str {
 
 /// The broker that leads a coordinator's partition.
 fn leader(context: &Context<'_>, home: Result<TopicPartition, ErrorCode>) -> Option<(i32, Str, i32)> {
-    let home = home.ok()?;
-    let topic = context.cluster.topic_by_id(home.topic)?;
-    let leader = topic.partitions.get(usize::try_from(home.partition.0).ok()?)?.leader;
-    let (id, broker) = context.cluster.brokers().find(|(id, _)| *id == leader)?;
+    let (id, broker) = context.leader_of(context.cluster.partition(home.ok()?)?)?;
     Some((id.0, broker.host.clone(), i32::from(broker.port)))
 }

@@ -21,7 +21,8 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             .take(topic.partitions.len())
             .map(move |index| TopicPartition { topic: id, partition: PartitionIndex(index) })
     });
-    let calls = partitions.map(|partition| {
+    // Other brokers list the groups of the partitions that they lead.
+    let calls = partitions.filter(|partition| context.leads(*partition)).map(|partition| {
         let op = GroupOp::List { states: states.clone(), types: types.clone() };
         GroupCall { partition, op }
     });

@@ -42,9 +42,18 @@ pub(in crate::api) fn home_of(context: &Context<'_>, group: &str) -> Result<Topi
     Ok(home(topic, group))
 }
 
+/// The partition of `__consumer_offsets` that has this group, if this broker leads it.
+///
+/// # Errors
+/// 16: another broker has the coordinator, or none.
+pub(in crate::api) fn home_here(context: &Context<'_>, group: &str) -> Result<TopicPartition, ErrorCode> {
+    home_of(context, group)
+        .and_then(|home| if context.leads(home) { Ok(home) } else { Err(ErrorCode::NotCoordinator) })
+}
+
 /// The call that takes a question to a group's coordinator.
 fn call(context: &Context<'_>, group: &str, op: GroupOp) -> Result<GroupCall, ErrorCode> {
-    Ok(GroupCall { partition: home_of(context, group)?, op })
+    Ok(GroupCall { partition: home_here(context, group)?, op })
 }
 
 /// Asks one coordinator; `finish` makes an answer of its reply.

@@ -2,7 +2,7 @@
 //! `kafka-transactions abort` write them. Rules: rows 68, 69, 77. No deviations.
 
 use super::{Api, Context, Plan};
-use crate::api::resolve_name;
+use crate::api::led_name;
 use crate::base::{ErrorCode, PartitionIndex, ProducerEpoch, ProducerId};
 use crate::replica::call::{MarkOp, PartitionCall, PartitionOp, PartitionReply};
 use crate::wire::batch::EndMarker;
@@ -57,7 +57,7 @@ fn ask(
     for topic in &marker.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
         for index in &topic.partition_indexes {
-            let found = resolve_name(context, &topic.name, PartitionIndex(*index));
+            let found = led_name(context, &topic.name, PartitionIndex(*index));
             let error = found.err().unwrap_or_default();
             calls.extend(found.map(|partition| PartitionCall { partition, op: PartitionOp::Mark(op) }));
             let (partition_index, error_code) = (*index, error.code());

@@ -3,7 +3,7 @@
 //! No deviations.
 
 use super::{Api, Context, Plan, failure, home};
-use crate::api::group::home_of;
+use crate::api::group::{home_here, home_of};
 use crate::base::{ErrorCode, Guard, PartitionIndex, ProducerEpoch, ProducerId};
 use crate::group::OFFSETS_TOPIC;
 use crate::group::call::{GroupCall, GroupOp, GroupReply};
@@ -34,7 +34,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     if request.topics.is_empty() {
         return Ok(answer(context, asked, &Told::Nothing));
     }
-    let Ok(partition) = home_of(context, &request.group_id) else {
+    let Ok(partition) = home_here(context, &request.group_id) else {
         return Ok(answer(context, asked, &Told::Whole(ErrorCode::NotCoordinator)));
     };
     let op = PartitionOp::Guard {
@@ -133,7 +133,7 @@ fn commit(
     asked: Asked,
     guard: Option<Guard>,
 ) -> Plan {
-    let Ok(partition) = home_of(context, &request.group_id) else {
+    let Ok(partition) = home_here(context, &request.group_id) else {
         return answer(context, asked, &Told::Whole(ErrorCode::NotCoordinator));
     };
     let op = GroupOp::CommitInTransaction { request, guard };

@@ -2,7 +2,7 @@
 //! No deviations.
 
 use super::{Api, Context, Plan};
-use crate::api::resolve_name;
+use crate::api::led_name;
 use crate::base::{ErrorCode, PartitionIndex};
 use crate::log::producers::ProducerFacts;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
@@ -21,7 +21,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
         for partition_index in topic.partition_indexes {
-            let found = resolve_name(context, &topic.name, PartitionIndex(partition_index));
+            let found = led_name(context, &topic.name, PartitionIndex(partition_index));
             let error_code = found.err().unwrap_or_default().code();
             calls.extend(found.map(|partition| PartitionCall { partition, op: PartitionOp::Producers }));
             partitions.push(PartitionResponse { partition_index, error_code, ..Default::default() });

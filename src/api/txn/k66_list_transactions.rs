@@ -33,7 +33,8 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             .map(move |index| TopicPartition { topic: id, partition: PartitionIndex(index) })
     });
     let call = |partition| TxnCall { partition, op: TxnOp::List(filter.clone()) };
-    let calls = partitions.map(call).collect();
+    // Other brokers list the transactions of the partitions that they lead.
+    let calls = partitions.filter(|partition| context.leads(*partition)).map(call).collect();
     Ok(Plan::Txns(
         calls,
         Box::new(|context, replies| {

@@ -36,6 +36,15 @@ pub(super) fn home(context: &Context<'_>, id: &str) -> Result<TopicPartition, Er
     Ok(TopicPartition { topic: topic.id, partition: PartitionIndex(partition_for(id, count)) })
 }
 
+/// The partition of `__transaction_state` that has this transactional id, if this broker leads it.
+///
+/// # Errors
+/// 16: another broker has the coordinator, or none.
+fn home_here(context: &Context<'_>, id: &str) -> Result<TopicPartition, ErrorCode> {
+    home(context, id)
+        .and_then(|home| if context.leads(home) { Ok(home) } else { Err(ErrorCode::NotCoordinator) })
+}
+
 /// Asks one coordinator; `finish` makes an answer of its reply.
 fn ask_one(
     context: &Context<'_>,
@@ -43,7 +52,7 @@ fn ask_one(
     op: TxnOp,
     finish: impl FnOnce(&Context<'_>, TxnReply) -> Plan + 'static,
 ) -> Plan {
-    match home(context, id) {
+    match home_here(context, id) {
         Err(error) => finish(context, TxnReply::Failed(error)),
         Ok(partition) => Plan::Txns(
             vec![TxnCall { partition, op }],
@@ -64,7 +73,7 @@ fn ask_each(
     let mut calls = Vec::new();
     let mut places = Vec::with_capacity(questions.len());
     for (id, op) in questions {
-        places.push(home(context, &id).map(|partition| calls.push(TxnCall { partition, op })));
+        places.push(home_here(context, &id).map(|partition| calls.push(TxnCall { partition, op })));
     }
     Plan::Txns(
         calls,
@@ -125,9 +134,10 @@ fn with_fresh_id(
 /// Creates the topic that keeps transactions, with Apache Kafka's settings.
 pub(super) fn create_topic(context: &Context<'_>) -> Command {
     let conf = &context.conf.transactions;
+    let replication_factor = context.internal_factor(conf.topic_replication_factor);
     let configs = BTreeMap::from([
         ("cleanup.policy".to_owned(), "compact".to_owned()),
-        ("min.insync.replicas".to_owned(), conf.topic_min_isr.to_string()),
+        ("min.insync.replicas".to_owned(), conf.topic_min_isr.min(replication_factor).to_string()),
         ("segment.bytes".to_owned(), conf.topic_segment_bytes.to_string()),
         ("unclean.leader.election.enable".to_owned(), "false".to_owned()),
     ]);
@@ -135,7 +145,7 @@ pub(super) fn create_topic(context: &Context<'_>) -> Command {
         name: TRANSACTIONS_TOPIC.into(),
         id: context.new_topic_id(),
         partitions: conf.topic_partitions,
-        replication_factor: conf.topic_replication_factor,
+        replication_factor,
         assignment: BTreeMap::new(),
         configs,
     };

@@ -1,141 +1,151 @@
 use super::*;
+use crate::base::limits::STRING_BYTES_MAX;
+use crate::cluster::PartitionEntry;
+use crate::wire::{DecodeError, Reader, Writer};
+use bytes::Bytes;
 
-fn cluster() -> ClusterState {
-    let mut state = ClusterState::new("c");
-    run(&mut state, Command::RegisterBroker(broker(1)));
-    state
+fn configs() -> BTreeMap<String, String> {
+    BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())])
 }
 
-fn broker(id: i32) -> Record {
-    Record::Broker { id: NodeId(id), host: "h".into(), port: 9092, rack: None }
-}
-
-fn run(state: &mut ClusterState, command: Command) -> Outcome {
-    let (records, outcome) = decide(state, command);
-    records.iter().for_each(|record| state.apply(record));
-    outcome
-}
-
-fn topic(name: &str) -> NewTopic {
+fn new_topic() -> NewTopic {
     NewTopic {
-        name: name.into(),
-        id: TopicId([u8::try_from(name.len()).unwrap_or(255); 16]),
-        partitions: 2,
-        replication_factor: 1,
-        assignment: BTreeMap::new(),
-        configs: BTreeMap::new(),
+        name: "t".into(),
+        id: TopicId([7; 16]),
+        partitions: 3,
+        replication_factor: 2,
+        assignment: BTreeMap::from([(0, vec![NodeId(1), NodeId(2)]), (1, vec![])]),
+        configs: configs(),
     }
 }
 
-fn create_code(state: &mut ClusterState, topic: NewTopic) -> ErrorCode {
-    match run(state, Command::CreateTopic { topic, validate_only: false }) {
-        Outcome::Refused((code, _)) => code,
-        _ => ErrorCode::None,
+fn registration(clean_epoch: Option<BrokerEpoch>) -> Registration {
+    Registration {
+        id: NodeId(3),
+        incarnation: [9; 16],
+        host: "h".into(),
+        port: 9092,
+        peer: "h:9192".into(),
+        rack: clean_epoch.map(|_| "r".into()),
+        shards: 2,
+        clean_epoch,
     }
 }
 
-#[test]
-fn creation_obeys_kafkas_rules() {
-    let mut state = cluster();
-    assert_eq!(create_code(&mut state, topic("a.b")), ErrorCode::None);
-    assert_eq!(create_code(&mut state, topic("a.b")), ErrorCode::TopicAlreadyExists);
-    assert_eq!(create_code(&mut state, topic("a_b")), ErrorCode::InvalidTopicException);
-    assert_eq!(create_code(&mut state, topic("a/b")), ErrorCode::InvalidTopicException);
-    let none = NewTopic { partitions: 0, ..topic("p0") };
-    assert_eq!(create_code(&mut state, none), ErrorCode::InvalidPartitions);
-    let many = NewTopic { replication_factor: 9, ..topic("rf") };
-    assert_eq!(create_code(&mut state, many), ErrorCode::InvalidReplicationFactor);
-    let zero = NewTopic { replication_factor: 0, ..topic("rf0") };
-    assert_eq!(create_code(&mut state, zero), ErrorCode::InvalidReplicationFactor);
+fn edits() -> Vec<(String, Edit)> {
+    let (words, otherwise) = ("w".to_owned(), "o".to_owned());
+    let edits = [
+        Edit::Set("v".to_owned()),
+        Edit::Remove,
+        Edit::Append { words: words.clone(), otherwise: otherwise.clone() },
+        Edit::Subtract { words, otherwise },
+    ];
+    edits.into_iter().map(|edit| ("name".to_owned(), edit)).collect()
 }
 
-#[test]
-fn manual_assignments_are_checked() {
-    let mut state = cluster();
-    let manual = |lists: &[(i32, &[i32])]| NewTopic {
-        partitions: -1,
-        replication_factor: -1,
-        assignment: lists.iter().map(|(p, ids)| (*p, ids.iter().map(|id| NodeId(*id)).collect())).collect(),
-        ..topic("manual")
+fn commands() -> Vec<Command> {
+    let (topic, partition) = (TopicId([7; 16]), PartitionIndex(4));
+    let change = IsrChange {
+        partition: TopicPartition { topic, partition },
+        leader_epoch: LeaderEpoch(5),
+        partition_epoch: PartitionEpoch(6),
+        isr: vec![(NodeId(1), BrokerEpoch(10)), (NodeId(2), BrokerEpoch(-1))],
     };
-    let includes = "The manual partition assignment includes";
-    for (bad, why) in [
-        (&[(1, &[1][..])][..], "partitions should be a consecutive 0-based integer sequence".to_owned()),
-        (&[(0, &[])], format!("{includes} an empty replica list.")),
-        (&[(0, &[1, 1])], format!("{includes} the broker 1 more than once.")),
-        (&[(0, &[7])], format!("{includes} broker 7, but no such broker is registered.")),
-    ] {
-        let create = Command::CreateTopic { topic: manual(bad), validate_only: false };
-        let refused = Outcome::Refused((ErrorCode::InvalidReplicaAssignment, why));
-        assert_eq!(run(&mut state, create), refused, "{bad:?}");
-    }
-    let both = NewTopic { partitions: 1, ..manual(&[(0, &[1])]) };
-    assert_eq!(create_code(&mut state, both), ErrorCode::InvalidRequest);
-    assert_eq!(create_code(&mut state, manual(&[(0, &[1]), (1, &[1])])), ErrorCode::None);
+    let moves = [Some(vec![NodeId(1)]), None];
+    let moves = moves.map(|replicas| Reassignment { topic: "t".into(), partition, replicas }).to_vec();
+    let validate_only = true;
+    vec![
+        Command::RegisterBroker(registration(None)),
+        Command::RegisterBroker(registration(Some(BrokerEpoch(4)))),
+        Command::SetBrokerState {
+            broker: NodeId(1),
+            epoch: BrokerEpoch(2),
+            fenced: true,
+            shutting_down: false,
+        },
+        Command::UnregisterBroker { id: NodeId(2) },
+        Command::AlterIsr { broker: NodeId(1), broker_epoch: BrokerEpoch(10), changes: vec![change] },
+        Command::ElectLeaders { partitions: None, unclean: false },
+        Command::ElectLeaders { partitions: Some(vec![("t".into(), partition)]), unclean: true },
+        Command::BalanceLeaders,
+        Command::Reassign { moves, factor_may_change: true },
+        Command::CreateTopic { topic: new_topic(), validate_only },
+        Command::DeleteTopic { topic },
+        Command::AddPartitions { name: "t".into(), count: 7, assignment: None, validate_only },
+        Command::AddPartitions { name: "t".into(), count: 7, assignment: Some(vec![vec![]]), validate_only },
+        Command::SetConfigs { target: Target::Topic(topic), configs: configs() },
+        Command::EditConfigs { target: Target::Brokers, edits: edits() },
+        Command::EditConfigs { target: Target::Broker(NodeId(1)), edits: vec![] },
+        Command::AllocateProducerIds { count: 1000 },
+        Command::DescribeQuorum,
+    ]
 }
 
-#[test]
-fn validate_only_changes_nothing() {
-    let mut state = cluster();
-    let before = state.clone();
-    let outcome = run(&mut state, Command::CreateTopic { topic: topic("t"), validate_only: true });
-    assert!(matches!(outcome, Outcome::Created(topic) if topic.partitions.len() == 2));
-    assert_eq!(state, before);
-}
-
-#[test]
-fn partitions_only_grow() {
-    let mut state = cluster();
-    create_code(&mut state, topic("t"));
-    let add =
-        |count| Command::AddPartitions { name: "t".into(), count, assignment: None, validate_only: false };
-    for count in [0, 1, 2] {
-        assert!(matches!(run(&mut state, add(count)), Outcome::Refused((ErrorCode::InvalidPartitions, _))));
-    }
-    assert_eq!(run(&mut state, add(5)), Outcome::Done);
-    assert_eq!(state.topic("t").unwrap().partitions.len(), 5);
-}
-
-#[test]
-fn a_restart_begins_a_new_term_and_ids_are_never_handed_out_twice() {
-    let mut state = cluster();
-    create_code(&mut state, topic("t"));
-    run(&mut state, Command::RegisterBroker(broker(1)));
-    assert_eq!(state.topic("t").unwrap().partitions[0].leader_epoch, LeaderEpoch(1));
-    let ids = Command::AllocateProducerIds { count: 1000 };
-    assert_eq!(run(&mut state, ids.clone()), Outcome::ProducerIds { first: 0, count: 1000 });
-    assert_eq!(run(&mut state, ids), Outcome::ProducerIds { first: 1000, count: 1000 });
-}
-
-#[test]
-fn changes_of_settings_add_up() {
-    let mut state = cluster();
-    create_code(&mut state, topic("t"));
-    let target = Target::Topic(state.topic("t").unwrap().id);
-    let set = |name: &str, value: &str| Command::EditConfigs {
-        target,
-        edits: vec![(name.to_owned(), Edit::Set(value.to_owned()))],
+fn outcomes() -> Vec<Outcome> {
+    let refusal = || (ErrorCode::InvalidRequest, "why".to_owned());
+    let elected = [Ok(false), Ok(true), Err(refusal())];
+    let elected =
+        elected.map(|result| Elected { topic: "t".into(), partition: PartitionIndex(1), result }).to_vec();
+    let entry = PartitionEntry::new(vec![NodeId(1), NodeId(2)], vec![NodeId(2)]);
+    let topic = Topic { name: "t".into(), id: TopicId([7; 16]), configs: configs(), partitions: vec![entry] };
+    let voter =
+        VoterFacts { id: NodeId(1), host: "h".into(), port: 1, end: 9, heard_ms: -1, caught_up_ms: 77 };
+    let quorum = QuorumFacts {
+        leader: NodeId(1),
+        term: 3,
+        committed: 8,
+        voters: vec![voter.clone()],
+        observers: vec![voter],
     };
-    assert_eq!(run(&mut state, set("a", "1")), Outcome::Done);
-    assert_eq!(run(&mut state, set("b", "2")), Outcome::Done);
-    let both = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
-    assert_eq!(state.topic("t").unwrap().configs, both);
-    assert_eq!(decide(&state, set("b", "2")), (vec![], Outcome::Done), "nothing changed, nothing is written");
-    let gone = Target::Topic(TopicId([9; 16]));
-    let outcome = run(&mut state, Command::SetConfigs { target: gone, configs: BTreeMap::new() });
-    assert!(matches!(outcome, Outcome::Refused((ErrorCode::UnknownTopicOrPartition, _))));
+    vec![
+        Outcome::Done,
+        Outcome::Registered { epoch: BrokerEpoch(12) },
+        Outcome::Isr(vec![Ok(PartitionEpoch(4)), Err(ErrorCode::FencedLeaderEpoch)]),
+        Outcome::Elected(elected),
+        Outcome::Reassigned(vec![Ok(()), Err(refusal())]),
+        Outcome::Created(topic),
+        Outcome::ProducerIds { first: 1, count: 2 },
+        Outcome::Quorum(quorum),
+        Outcome::Refused(refusal()),
+    ]
+}
+
+fn check<T: PartialEq + std::fmt::Debug>(
+    values: Vec<T>,
+    encode: fn(&T, &mut Writer),
+    decode: fn(&mut Reader) -> Result<T, DecodeError>,
+) {
+    for value in values {
+        let mut writer = Writer::new();
+        encode(&value, &mut writer);
+        let bytes: Bytes = writer.into_pieces().concat().into();
+        let mut reader = Reader::new(bytes.clone());
+        assert_eq!(decode(&mut reader), Ok(value));
+        assert_eq!(reader.finish(), Ok(()));
+        for end in 0..bytes.len() {
+            assert!(decode(&mut Reader::new(bytes.slice(..end))).is_err());
+        }
+    }
+    assert!(decode(&mut Reader::new(Bytes::from_static(&[99]))).is_err(), "an unknown type");
 }
 
 #[test]
-fn a_snapshot_is_the_whole_state() {
-    let mut state = cluster();
-    create_code(&mut state, topic("t"));
-    run(&mut state, Command::AllocateProducerIds { count: 1000 });
-    let configs = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
-    run(&mut state, Command::SetConfigs { target: Target::Brokers, configs: configs.clone() });
-    run(&mut state, Command::SetConfigs { target: Target::Broker(NodeId(1)), configs });
-    assert_eq!(ClusterState::decode(state.encode()), Ok(state.clone()));
-    let id = state.topic("t").unwrap().id;
-    assert_eq!(run(&mut state, Command::DeleteTopic { topic: id }), Outcome::Done);
-    assert_eq!(ClusterState::decode(state.encode()), Ok(state));
+fn commands_and_outcomes_round_trip_and_every_truncation_is_refused() {
+    check(commands(), Command::encode, Command::decode);
+    check(outcomes(), Outcome::encode, Outcome::decode);
+}
+
+#[test]
+fn a_list_that_claims_more_than_there_is_takes_no_memory() {
+    let mut writer = Writer::new();
+    writer.i8(7);
+    writer.array_len(Some(1 << 30), true);
+    let reader = &mut Reader::new(writer.into_pieces().concat().into());
+    assert_eq!(Command::decode(reader), Err(DecodeError::Length));
+}
+
+#[test]
+fn the_longest_text_still_goes() {
+    let refused = Outcome::Refused((ErrorCode::InvalidRequest, "x".repeat(STRING_BYTES_MAX)));
+    check(vec![refused], Outcome::encode, Outcome::decode);
 }

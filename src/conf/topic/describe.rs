@@ -34,7 +34,7 @@ fn kind_number(kind: Kind) -> i8 {
         Kind::Int { max, .. } if max <= i64::from(i32::MAX) => 3,
         Kind::Int { .. } => 5,
         Kind::Ratio => 6,
-        Kind::ListOf(_) | Kind::Replicas => 7,
+        Kind::ListOf(_) | Kind::Replicas | Kind::Voters => 7,
     }
 }
 

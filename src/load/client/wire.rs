@@ -52,7 +52,7 @@ impl Wire {
         let unreachable = |why: String| ClientError::Unreachable { broker: broker.to_owned(), why };
         let address = resolve(broker).map_err(unreachable)?;
         let stream =
-            world.connect(address, dial.timeout).await.map_err(|error| unreachable(error.to_string()))?;
+            world.connect_to(address, dial.timeout).await.map_err(|error| unreachable(error.to_string()))?;
         let (reader, writer) = stream.split();
         let versions = Rc::default();
         let mut wire =

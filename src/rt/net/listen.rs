@@ -1,4 +1,4 @@
-//! Listening: one socket for the process, one thread that accepts and hands each shard its share.
+//! Listening: one socket for an address, one thread that accepts and hands each shard its share.
 //!
 //! The ring must not hold the listening socket: the kernel takes the rings of a killed process apart some milliseconds
 //! after its end, and until then would go on completing connections that nobody will ever serve (measured 4 to 10 ms,
@@ -62,6 +62,15 @@ struct Entrance {
     bell: Arc<Bell>,
 }
 
+/// Who connects to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guests {
+    /// Clients: as many as there is room for.
+    Clients,
+    /// The other nodes of the cluster: few, and never turned away, however many clients there are.
+    Peers,
+}
+
 /// The socket of one address. Process-wide; made before the shards start, so that an address in use is an error at
 /// once, and a free port (0) is known to all shards.
 #[derive(Clone)]
@@ -70,6 +79,7 @@ pub struct Listeners {
     /// Tells the accepting thread that a shard has closed.
     close: Arc<Bell>,
     address: SocketAddr,
+    guests: Guests,
 }
 
 impl Listeners {
@@ -77,20 +87,20 @@ impl Listeners {
     ///
     /// # Errors
     /// The address isn't ours, is in use, or needs rights.
-    pub fn bind(address: SocketAddr, shards: u16) -> Result<Listeners, ListenError> {
+    pub fn bind(address: SocketAddr, shards: u16, guests: Guests) -> Result<Listeners, ListenError> {
         let failed = |error| ListenError { address, error };
         let socket = open(address).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
         let close = Arc::new(Bell::new().map_err(failed)?);
         let (entrances, registered) = channel();
-        let accepting = Accepting { socket, close: Arc::clone(&close) };
+        let accepting = Accepting { socket, close: Arc::clone(&close), guests };
         let run = move || {
             accepting.run(&registered.into_iter().take(usize::from(shards)).collect::<Vec<_>>(), shards)
         };
         // The thread must not be the one that a signal ends: it inherits the mask that holds here.
         let _signals = Signals::block();
         std::thread::Builder::new().name("accept".to_owned()).spawn(run).map_err(failed)?;
-        Ok(Listeners { entrances, close, address: bound })
+        Ok(Listeners { entrances, close, address: bound, guests })
     }
 
     /// The address, with the port that was chosen for port 0.
@@ -100,7 +110,7 @@ impl Listeners {
     }
 
     /// Takes this shard's share of the connections until it stops, and hands each to `on_stream`, which spawns what
-    /// serves it. Calls `on_open` once clients can connect.
+    /// serves it. Calls `on_open` once they can connect.
     ///
     /// # Errors
     /// Only at the start: the socket can't listen.
@@ -111,7 +121,7 @@ impl Listeners {
         on_stream: impl Fn(SocketStream),
     ) -> Result<(), ListenError> {
         let (arrivals, from) = channel();
-        world.net().arrivals().attach(from);
+        let door = world.net().arrivals().attach(from);
         // The thread is gone only if another shard has closed already.
         let _ = self.entrances.send(Entrance { arrivals, bell: Arc::clone(world.bell()) });
         let mut turn = 0;
@@ -120,10 +130,10 @@ impl Listeners {
             None
         };
         let mut closed = std::pin::pin!(closed);
-        while let Some(arrival) = or(async { Some(world.net().arrivals().next().await) }, &mut closed).await {
+        while let Some(arrival) = or(async { Some(door.next().await) }, &mut closed).await {
             match arrival {
                 Arrival::Open => on_open(),
-                Arrival::Connection(socket) => welcome(world, socket, &on_stream),
+                Arrival::Connection(socket) => welcome(world, socket, self.guests, &on_stream),
                 Arrival::Crowded => crowded(world),
                 Arrival::Failed(error) => refused(world, &error),
                 Arrival::Refused(error) => return Err(ListenError { address: self.address, error }),
@@ -147,9 +157,9 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn welcome(world: &World, socket: OwnedFd, on_stream: &impl Fn(SocketStream)) {
+fn welcome(world: &World, socket: OwnedFd, guests: Guests, on_stream: &impl Fn(SocketStream)) {
     let net = world.net();
-    if net.watches.len() >= net.bounds.connections {
+    if guests == Guests::Clients && net.watches.len() >= net.bounds.connections {
         return crowded(world);
     }
     // Fails only on a connection that is over already, which its reader will notice.
@@ -179,6 +189,7 @@ fn refused(world: &World, error: &io::Error) {
 struct Accepting {
     socket: Socket,
     close: Arc<Bell>,
+    guests: Guests,
 }
 
 impl Accepting {
@@ -196,7 +207,7 @@ impl Accepting {
         }
         entrances.iter().for_each(|entrance| entrance.tell(Arrival::Open));
         let mut next = 0;
-        let last = last_for_connections();
+        let last = last_for(self.guests);
         self.close.arm();
         while !sys::wait_for_either(self.socket.as_raw_fd(), self.close.event().as_raw_fd()) {
             while let Some(accepted) = sys::accept(self.socket.as_raw_fd()) {
@@ -222,11 +233,14 @@ impl Accepting {
     }
 }
 
-/// The highest descriptor that a client's connection may have. Those above are for files: a log that can't make its
-/// next segment takes no records.
-fn last_for_connections() -> i32 {
+/// The highest descriptor that a connection may have. Those above a client's are for files, for a log that can't make
+/// its next segment takes no records, and for peers.
+fn last_for(guests: Guests) -> i32 {
     let limit = i32::try_from(descriptors()).unwrap_or(i32::MAX);
-    limit - (limit / 4).min(FILES_MIN)
+    match guests {
+        Guests::Clients => limit - (limit / 4).min(FILES_MIN),
+        Guests::Peers => limit,
+    }
 }
 
 impl Entrance {

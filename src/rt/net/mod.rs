@@ -21,7 +21,7 @@ mod tests;
 mod watch;
 mod writer;
 
-pub use listen::{ListenError, Listeners};
+pub use listen::{Guests, ListenError, Listeners};
 pub use reader::SocketReader;
 pub use stream::SocketStream;
 pub use writer::SocketWriter;

@@ -5,7 +5,7 @@
     reason = "the clients of these tests block on purpose"
 )]
 
-use super::Listeners;
+use super::{Guests, Listeners};
 use crate::metrics::RuntimeSnapshot;
 use crate::rt::testing::Scratch;
 use crate::rt::{Mesh, RtConf, Stop, World, run};
@@ -56,7 +56,8 @@ impl Server {
         let scratch = Scratch::new(name);
         let mut conf = scratch.conf(1);
         change(&mut conf);
-        let listeners = Listeners::bind("127.0.0.1:0".parse().unwrap(), conf.shards).unwrap();
+        let listeners =
+            Listeners::bind("127.0.0.1:0".parse().unwrap(), conf.shards, Guests::Clients).unwrap();
         let (address, stop) = (listeners.local_addr(), conf.stop.clone());
         let ((ends, their_ends), (stats, their_stats)) = (channel(), channel());
         let task = Task { listeners, idle, answer, ends, stats };
@@ -411,7 +412,7 @@ fn every_shard_accepts_and_a_taken_address_is_refused() {
         client.write_all(&frame(1000, seed)).unwrap();
         assert_echoed(client, &frame(1000, seed));
     }
-    let taken = Listeners::bind(server.address, 1).err().unwrap();
+    let taken = Listeners::bind(server.address, 1, Guests::Clients).err().unwrap();
     assert!(taken.to_string().contains("another process"), "{taken}");
     let stats = server.end();
     assert_eq!(stats.len(), 2);
@@ -428,7 +429,7 @@ fn shards_connect_to_others() {
     drop(server.connect());
     let (address, scratch) = (server.address, Scratch::new("net-connect-client"));
     let main = move |_, world: World, _: Mesh<()>| async move {
-        let stream = world.connect(address, Duration::from_secs(5)).await.unwrap();
+        let stream = world.connect_to(address, Duration::from_secs(5)).await.unwrap();
         let (mut reader, mut writer) = stream.split();
         for seed in 0..20 {
             let sent = Bytes::from(frame(50_000 * seed, seed));
@@ -436,7 +437,7 @@ fn shards_connect_to_others() {
             assert_eq!(reader.next(FRAME_MAX, IDLE).await.unwrap(), sent.slice(4..));
         }
         let nobody = "127.0.0.1:1".parse().unwrap();
-        world.connect(nobody, Duration::from_secs(5)).await.err().map(|error| error.kind())
+        world.connect_to(nobody, Duration::from_secs(5)).await.err().map(|error| error.kind())
     };
     assert_eq!(run(&scratch.conf(1), main).unwrap(), [Some(ErrorKind::ConnectionRefused)]);
 }
