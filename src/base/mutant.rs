@@ -100,6 +100,18 @@ pub enum Mutant {
     ForgetEpochs,
     /// Keep leader epochs of what was cut off.
     KeepCutEpochs,
+    /// Let votes leave before they survive a crash.
+    UnflushedVote,
+    /// Let a voter acknowledge entries before they survive a crash.
+    UnflushedAppend,
+    /// Let a voter forget whom it voted for when it starts.
+    ForgetVote,
+    /// Cut a voter's log at damage in its middle, and go on voting.
+    CutDamage,
+    /// Let a voter that mends take a log that lacks what it may have acknowledged.
+    MendEarly,
+    /// Let a leader act before it knows what is committed.
+    ActEarly,
     /// Let a broker that may have lost records stay in sync or eligible.
     TrustLossyRestart,
     /// Leave who is fenced in sync.
@@ -189,6 +201,16 @@ impl Mutant {
         Mutant::DropMarkersEarly,
         Mutant::KeepAborted,
         Mutant::ForgetLastSequence,
+    ];
+
+    /// Those of the coordinators' quorum that its little network must notice.
+    pub const OF_QUORUM: &'static [Mutant] = &[
+        Mutant::UnflushedVote,
+        Mutant::UnflushedAppend,
+        Mutant::ForgetVote,
+        Mutant::CutDamage,
+        Mutant::MendEarly,
+        Mutant::ActEarly,
     ];
 }
 

@@ -30,6 +30,11 @@ table! {
     Gauge compaction_last_ms = "When a round of compaction last ended, in ms since 1970; 0 if none has.";
     Gauge compaction_dirty_millionths = "Largest share of dirty bytes in a compacted log, in millionths.";
     Gauge compaction_uncompactable = "Logs that aren't compacted any more because damage was met.";
+    Gauge coordinator_acting = "1 on the node that acts as the cluster's coordinator, else 0.";
+    Gauge coordinator_leader = "Id of the node that leads the coordinators' quorum, plus 1; 0 if this node knows of none.";
+    Gauge coordinator_term = "Term of the coordinators' quorum.";
+    Gauge metadata_committed_index = "Last entry of the metadata's log that this node knows to be committed.";
+    Counter coordinator_elections_total = "Times that this node began to act as the coordinator.";
 }
 
 /// Why the broker ends a connection.
@@ -103,6 +108,19 @@ impl ShardMetrics {
     pub fn compaction_moved(&self, read: usize, written: usize) {
         self.compaction_read_bytes_total.add(read as u64);
         self.compaction_written_bytes_total.add(written as u64);
+    }
+
+    /// Somebody leads the coordinators' quorum, by id, or nobody that this node knows of.
+    pub fn quorum_led(&self, leader: Option<i32>, term: u64, acting: bool) {
+        self.coordinator_elections_total.add(u64::from(acting && self.coordinator_acting.get() == 0));
+        self.coordinator_acting.set(usize::from(acting));
+        self.coordinator_leader.set(leader.and_then(|id| usize::try_from(id + 1).ok()).unwrap_or(0));
+        self.coordinator_term.set(usize::try_from(term).unwrap_or(usize::MAX));
+    }
+
+    /// The metadata is committed up to an entry.
+    pub fn metadata_committed(&self, index: u64) {
+        self.metadata_committed_index.set(usize::try_from(index).unwrap_or(usize::MAX));
     }
 
     /// A round of compaction ended, and took so long.

@@ -4,6 +4,7 @@
 use super::connection::{Connection, Ticket};
 use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
+use super::notify::Slot;
 use super::txns::parked::Spot;
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
@@ -27,6 +28,8 @@ pub(super) struct Pending {
     groups: Requests<GroupReply>,
     txns: Requests<TxnReply>,
     proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
+    /// Proposals of this shard's own.
+    commands: BTreeMap<u64, Slot<Vec<Outcome>>>,
     /// Markers that coordinators of transactions had written.
     marks: BTreeMap<u64, CallSet<PartitionReply, Marks>>,
     /// Questions to such coordinators about batches that wait: where, and the version of their requests.
@@ -315,6 +318,23 @@ impl<B: Broker> Shard<B> {
             pending.proposals.insert(set, (ticket, then));
             set
         };
+        self.send_proposal(set, commands);
+    }
+
+    /// Has the coordinator decide commands of this shard's own: what became of each, once all shards of this node follow.
+    pub(super) async fn command(&self, commands: Vec<Command>) -> Vec<Outcome> {
+        let slot = Slot::default();
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.commands.insert(set, slot.clone());
+            set
+        };
+        self.send_proposal(set, commands);
+        slot.taken().await
+    }
+
+    fn send_proposal(&self, set: u64, commands: Vec<Command>) {
         let from = Origin { shard: self.this(), set };
         if self.this() == COORDINATOR {
             self.take_proposal(from, commands);
@@ -325,6 +345,9 @@ impl<B: Broker> Shard<B> {
 
     /// Takes what became of a proposal of this shard.
     pub(super) fn take_outcomes(&self, set: u64, outcomes: Vec<Outcome>) {
+        if let Some(slot) = self.origin().borrow_mut().commands.remove(&set) {
+            return slot.give(outcomes);
+        }
         let proposal = self.origin().borrow_mut().proposals.remove(&set);
         if let Some((ticket, then)) = proposal {
             let plan = self.with_context(&ticket.header, |context| then(context, outcomes));

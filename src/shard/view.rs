@@ -10,14 +10,14 @@ use super::partition::Partition;
 use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{NodeId, PartitionIndex, TopicId, TopicPartition};
-use crate::cluster::{BrokerEntry, ClusterState, Record, Topic, owner_shard};
+use crate::cluster::{ClusterState, Record, Topic, owner_shard};
 use crate::conf::{Durability as Promise, InForce, TopicConf};
 use crate::log::compact::Policy;
 use crate::replica::{Durability, Replica, Rules};
 use crate::seam::{Files, World};
 use crate::wire::Str;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ const REPLICA_LAG_MAX_MS: i64 = 30_000;
 
 /// A change that waits for its turn.
 pub(super) enum Change {
-    /// The whole metadata, at start.
-    Install(Bytes),
+    /// The whole metadata, to begin with or to begin anew with, as of an entry of its log.
+    Install(u64, Bytes),
     /// Some records.
     Apply(u64, Arc<Vec<Record>>),
 }
 
 impl<B: Broker> Shard<B> {
-    pub(super) fn install(&self, snapshot: Bytes) {
-        self.queue_change(Change::Install(snapshot));
+    pub(super) fn install(&self, index: u64, state: Bytes) {
+        self.queue_change(Change::Install(index, state));
     }
 
     pub(super) fn apply(&self, change: u64, records: Arc<Vec<Record>>) {
@@ -57,34 +57,53 @@ impl<B: Broker> Shard<B> {
                 let change = self.0.changes.borrow_mut().pop_front();
                 let Some(change) = change else { break };
                 let number = match change {
-                    Change::Install(snapshot) => self.install_now(&snapshot).await,
+                    Change::Install(index, state) => self.install_now(index, &state).await,
                     Change::Apply(number, records) => self.apply_now(number, &records).await,
                 };
-                self.0.followed.set(self.0.view.borrow().applied());
+                let records = self.0.view.borrow().applied();
+                self.0.followed.set(records);
                 self.answer_early_calls();
                 self.answer_early_group_calls();
                 self.answer_early_txn_calls();
-                let applied = Message::Applied { shard: self.this(), change: number };
                 if self.this() == COORDINATOR {
-                    self.applied(self.this(), number);
+                    self.applied(self.this(), number, records);
                 } else {
-                    self.send(COORDINATOR, applied);
+                    let shard = self.this();
+                    self.send(COORDINATOR, Message::Applied { shard, change: number, records });
                 }
             }
         }
     }
 
-    async fn install_now(&self, snapshot: &Bytes) -> u64 {
-        let state =
-            ClusterState::decode(snapshot.clone()).expect("the coordinator's snapshot is of this very build");
-        let owned = self.owned_by(&state);
-        let this = NodeId(self.0.node.id);
-        if state.broker(this).is_some_and(BrokerEntry::is_alone) {
-            self.0.acting.set(Some(this));
+    async fn install_now(&self, index: u64, state: &Bytes) -> u64 {
+        let state = ClusterState::decode(state.clone()).expect("the coordinator has read it before");
+        if self.0.begun.replace(true) {
+            self.begin_anew_with(state).await;
+        } else {
+            let owned = self.owned_by(&state);
+            *self.0.view.borrow_mut() = state;
+            self.recover_all(owned).await;
         }
-        *self.0.view.borrow_mut() = state;
-        self.recover_all(owned).await;
-        0
+        index
+    }
+
+    /// Follows a state that this shard didn't see come to be: it was told of too many changes at once.
+    async fn begin_anew_with(&self, state: ClusterState) {
+        let names = |state: &ClusterState| -> BTreeMap<TopicId, Str> {
+            state.topics().map(|topic| (topic.id, topic.name.clone())).collect()
+        };
+        let after = names(&state);
+        let before = names(&self.0.view.replace(state));
+        let deleted: Vec<Str> =
+            before.iter().filter(|(id, _)| !after.contains_key(id)).map(|(_, name)| name.clone()).collect();
+        if !deleted.is_empty() {
+            self.groups_forget_topics(&deleted);
+        }
+        self.groups_see_topics();
+        let touched: BTreeSet<TopicId> = before.into_keys().chain(after.into_keys()).collect();
+        for topic in touched {
+            self.follow_topic(topic).await;
+        }
     }
 
     async fn apply_now(&self, number: u64, records: &[Record]) -> u64 {

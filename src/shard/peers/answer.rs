@@ -85,14 +85,6 @@ fn not_acting(request: &Request) -> Reply {
 }
 
 impl<B: Broker> Shard<B> {
-    /// Takes messages of other voters. This node's quorum has no others yet.
-    pub(in crate::shard) fn take_raft(&self, _from: NodeId, _messages: Vec<Bytes>) {}
-
-    /// Answers what concerns the coordinator: no other node has one in common with this one yet.
-    pub(in crate::shard) async fn answer_as_coordinator(&self, request: Request) -> Reply {
-        not_acting(&request)
-    }
-
     /// Answers a follower: nobody follows this node yet.
     pub(in crate::shard) async fn answer_replica_fetch(&self, fetch: ReplicaFetch) -> ReplicaFetched {
         let refused = |read: &crate::peer::ReplicaRead| ReplicaData {
