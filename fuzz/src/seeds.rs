@@ -46,7 +46,8 @@ pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
         "checkpoint" => vec![unpadded(&checkpoint())],
         "journal" => {
             let whole = frame(&log(), NodeId(1));
-            let body = usize::try_from(u32::from_be_bytes(*whole.first_chunk().expect("a length"))).expect("small");
+            let body =
+                usize::try_from(u32::from_be_bytes(*whole.first_chunk().expect("a length"))).expect("small");
             vec![whole[12..12 + body].to_vec(), whole.to_vec()]
         }
         "quorum_message" => messages(),

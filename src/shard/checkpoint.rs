@@ -36,6 +36,10 @@ impl<B: Broker> Shard<B> {
         let mut job = {
             let mut owner = self.owner().borrow_mut();
             let Some(partition) = owner.partitions.get_mut(&key) else { return };
+            if partition.log.is_cutting() {
+                // The cut writes one.
+                return;
+            }
             let Partition { replica, log, .. } = partition;
             log.begin_checkpoint(replica.producers(), replica.epochs(), replica.high_watermark())
         };

@@ -361,7 +361,9 @@ impl<B: Broker> Round<B> {
         self.begun = world.mono();
         let owner = self.shard.owner().borrow();
         let goes_on = owner.partitions.get(&self.key).is_some_and(|partition| {
-            partition.state != PartitionState::Offline && partition.log.is_compacted()
+            partition.state != PartitionState::Offline
+                && partition.log.is_compacted()
+                && !partition.log.is_cutting()
         });
         if goes_on && !self.shard.is_draining() { Ok(()) } else { Err(Halt::Stopped) }
     }

@@ -5,9 +5,7 @@ use super::coordinated::{Entry, Hosted, Hosts, Pen, replay_records};
 use super::message::{Calls, Message};
 use super::{Broker, Shard};
 use crate::base::limits::BATCH_HEADER_BYTES;
-use crate::base::{
-    ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition,
-};
+use crate::base::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, ShardId, TopicPartition};
 use crate::cluster::Topic;
 use crate::group::call::{Asker, GroupCall, GroupOp, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Migration, OFFSETS_TOPIC, Settings, Topics};
@@ -276,11 +274,6 @@ impl<B: Broker> Shard<B> {
         self.tell_groups(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
         let mut groups = self.0.groups.borrow_mut();
         keys.iter().for_each(|key| drop(groups.hosted.0.remove(key)));
-    }
-
-    /// A topic's coordinators go with it.
-    pub(super) fn resign_groups_of(&self, topic: TopicId) {
-        self.resign_groups(|key| key.topic == topic);
     }
 
     /// The broker stops: nobody waits for members that won't come.

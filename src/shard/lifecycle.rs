@@ -137,6 +137,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().compaction_task());
         world.spawn(self.clone().shortage_task());
         world.spawn(self.clone().checkpoint_task());
+        world.spawn(self.clone().isr_task());
         if self.this() == COORDINATOR {
             self.start_coordinator().await?;
         }

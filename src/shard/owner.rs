@@ -8,7 +8,7 @@ use super::txns::parked::{Parked, Question};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, ShardId, TopicPartition};
 use crate::replica::call::{MarkOp, PartitionCall, PartitionOp, PartitionReply, ProduceOp};
-use crate::replica::{Effects, Event, Source, Waiter, Watcher};
+use crate::replica::{Effects, Event, IsrProposal, Source, Waiter, Watcher};
 use crate::seam::World;
 use crate::wire::batch::BatchMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,8 @@ pub(super) struct Outbox {
     marked: Vec<(TopicPartition, MarkOp, Offset)>,
     /// Partitions whose high watermark moved.
     committed: Vec<TopicPartition>,
+    /// What leaders ask of the coordinator.
+    proposals: Vec<(TopicPartition, IsrProposal)>,
     /// The flush that brought this about.
     flush: Option<FlushTimes>,
 }
@@ -81,6 +83,7 @@ impl Outbox {
         if std::mem::take(&mut effects.committed) {
             self.committed.push(key);
         }
+        self.proposals.extend(effects.alter.take().map(|proposal| (key, proposal)));
     }
 }
 
@@ -193,6 +196,10 @@ impl<B: Broker> Shard<B> {
         let view = self.0.view.borrow();
         let count = view.topic_by_id(key.topic).map_or(0, |topic| topic.partitions.len());
         let known = usize::try_from(key.partition.0).is_ok_and(|index| index < count);
+        let elsewhere = view.partition(key).is_some_and(|entry| !entry.replicas.contains(&self.me()));
+        if elsewhere {
+            return ErrorCode::NotLeaderOrFollower;
+        }
         let opened = self.0.followed.get() == view.applied();
         if known && opened { ErrorCode::KafkaStorageError } else { ErrorCode::UnknownTopicOrPartition }
     }
@@ -324,6 +331,9 @@ impl<B: Broker> Shard<B> {
             self.0.replication.moved.notify();
             self.groups_durable(&outbox.committed);
             self.txns_durable(&outbox.committed);
+        }
+        if !outbox.proposals.is_empty() {
+            self.propose_isr(outbox.proposals);
         }
     }
 }

@@ -157,6 +157,20 @@ impl Replica {
         }
     }
 
+    /// Whether it keeps its promise for all that it has.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled() >= self.log_end
+    }
+
+    /// Whether the log is empty, at an offset that lies inside of this batch.
+    #[must_use]
+    pub fn is_empty_inside(&self, meta: &BatchMeta) -> bool {
+        self.log_start == self.log_end
+            && meta.base_offset < self.log_end
+            && self.log_end <= meta.last_offset()
+    }
+
     /// Producers and leader epochs as they were at an offset, for the checkpoint that goes before a cut.
     #[must_use]
     pub fn as_of(&self, offset: Offset) -> (ProducerStates, EpochCache) {

@@ -388,6 +388,7 @@ impl Leading {
         // A follower that stays in sync may not have fetched from this leader yet.
         let life = |follower: &Follower| match follower.fetched_as {
             BrokerEpoch(-1) => follower.member.broker_epoch,
+            _ if planted(Mutant::AdmitStaleBrokers) => follower.member.broker_epoch,
             fetched => fetched,
         };
         let others = proposed.map(|follower| (follower.member.id, life(follower)));

@@ -59,6 +59,8 @@ struct World {
     committed: Vec<Entry>,
     acknowledged: Vec<u64>,
     wiped: bool,
+    /// Faults in a hundred steps.
+    trouble: u64,
 }
 
 impl World {
@@ -77,6 +79,7 @@ impl World {
             committed: Vec::new(),
             acknowledged: Vec::new(),
             wiped: false,
+            trouble: 0,
         }
     }
 
@@ -97,14 +100,15 @@ impl World {
         }
     }
 
-    /// One thing happens.
+    /// One thing happens. How many of them are faults a run decides for itself.
     fn act(&mut self, faults: bool) {
         let at = self.draw(self.nodes.len());
-        match self.random.below(if faults { 100 } else { 82 }) {
+        let faults = faults && self.random.chance(self.trouble);
+        match if faults { 82 + self.random.below(18) } else { self.random.below(82) } {
             0..8 => self.produce(at),
             8..22 => self.flush(at),
             22..36 => self.fetch(at),
-            36..70 => self.deliver(faults),
+            36..70 => self.deliver(self.trouble > 0),
             70..76 => self.hear(at),
             76..78 => self.nodes[at].write_checkpoint(),
             78..80 => self.nodes[at].perform_cut(),
@@ -342,6 +346,7 @@ impl World {
             self.start(at, false);
             self.unfence(at);
         }
+        self.trouble = 0;
         for _ in 0..500 {
             self.act(false);
         }
@@ -372,6 +377,7 @@ impl World {
 /// Runs one seed; how many records were committed.
 fn run(seed: u64) -> usize {
     let mut world = World::new(seed);
+    world.trouble = 1 + world.random.below(20);
     for _ in 0..STEPS {
         world.act(true);
     }

@@ -1,21 +1,26 @@
 //! What replicas are: leaders or followers, as the metadata says; and coordinators, which go with leadership.
 
-use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicPartition};
-use crate::cluster::{ClusterState, PartitionEntry};
+use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, TopicPartition};
+use crate::cluster::{ClusterState, NO_LEADER, PartitionEntry};
 use crate::replica::{Assignment, Event, Member};
 use crate::seam::World;
 use crate::shard::owner::Outbox;
 use crate::shard::{Broker, Shard};
 
-/// What the metadata says of a partition.
-fn assignment(_state: &ClusterState, entry: &PartitionEntry) -> Assignment {
-    let member = |id: &NodeId| Member { id: *id, broker_epoch: BrokerEpoch(-1), able: true };
+/// What the metadata says of a partition. A shard begins with a state that knows this very process.
+fn assignment(state: &ClusterState, entry: &PartitionEntry) -> Assignment {
+    let member = |id: &NodeId| {
+        let broker = state.broker(*id);
+        let broker_epoch = broker.map_or(BrokerEpoch(-1), |broker| broker.epoch);
+        Member { id: *id, broker_epoch, able: state.is_active(*id) }
+    };
     Assignment {
-        leader: Some(entry.leader),
+        leader: Some(entry.leader).filter(|leader| *leader != NO_LEADER),
         leader_epoch: entry.leader_epoch,
-        partition_epoch: PartitionEpoch(entry.leader_epoch.0),
+        partition_epoch: entry.partition_epoch,
         replicas: entry.replicas.iter().map(member).collect(),
         isr: entry.isr.clone(),
+        registered: true,
     }
 }
 
@@ -29,13 +34,11 @@ impl<B: Broker> Shard<B> {
     pub(in crate::shard) fn assign(&self, key: TopicPartition) {
         let found = {
             let view = self.0.view.borrow();
-            let topic = view.topic_by_id(key.topic);
-            topic.and_then(|topic| {
-                let entry = topic.partitions.get(usize::try_from(key.partition.0).ok()?)?;
-                Some((topic.name.clone(), assignment(&view, entry)))
-            })
+            let name = view.topic_by_id(key.topic).map(|topic| topic.name.clone());
+            name.zip(view.partition(key).map(|entry| assignment(&view, entry)))
         };
         let Some((name, assignment)) = found else { return };
+        let leader = assignment.leader;
         let led_before = self.leads(key);
         let mut outbox = Outbox::default();
         let event = Event::Assigned { assignment: Box::new(assignment), now_ms: self.world().wall_ms() };
@@ -49,6 +52,9 @@ impl<B: Broker> Shard<B> {
         if let Some(epoch) = leads_now.filter(|_| led_before != leads_now) {
             self.host_groups(key, &name, epoch);
             self.host_txns(key, &name, epoch);
+        }
+        if let Some(leader) = leader.filter(|leader| *leader != self.me()) {
+            self.fetch_from(leader);
         }
         self.0.replication.moved.notify();
     }

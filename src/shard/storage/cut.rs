@@ -84,9 +84,10 @@ impl<F: Files> PartitionLog<F> {
         self.cutting = true;
     }
 
-    /// The cut was given up.
-    pub fn stop_cutting(&mut self) {
-        self.cutting = false;
+    /// Whether all that was appended is flushed.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.unflushed == 0 && self.undurable == 0
     }
 
     /// Whether a part of the log is being cut off.
@@ -143,8 +144,7 @@ impl<F: Files> PartitionLog<F> {
     pub fn begin_anew(&mut self, at: Offset) -> CutJob<F> {
         let first = self.segments.front().map_or(at, |segment| segment.base);
         // Until all files are gone a restart may take what is left for the log.
-        let nothing =
-            |at| Checkpoint { log_start: at, durable: at, high_watermark: at, ..Checkpoint::default() };
+        let nothing = |at| Checkpoint { log_start: at, high_watermark: at, ..Checkpoint::default() };
         CutJob {
             files: self.files.clone(),
             dir: self.dir.clone(),

@@ -8,7 +8,7 @@ use super::message::{Calls, Message};
 use super::origin::Marks;
 use super::{Broker, Shard};
 use crate::base::limits::BATCH_HEADER_BYTES;
-use crate::base::{Asker, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
+use crate::base::{Asker, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ShardId, TopicPartition};
 use crate::replica::call::{MarkOp, PartitionCall, PartitionOp};
 use crate::seam::World;
 use crate::txn::call::{TxnCall, TxnReply};
@@ -273,11 +273,6 @@ impl<B: Broker> Shard<B> {
         self.tell_txns(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
         let mut txns = self.0.txns.borrow_mut();
         keys.iter().for_each(|key| drop(txns.hosted.0.remove(key)));
-    }
-
-    /// A topic's coordinators go with it.
-    pub(super) fn resign_txns_of(&self, topic: TopicId) {
-        self.resign_txns(|key| key.topic == topic);
     }
 
     /// The broker stops: what isn't decided stays so, and what is decided is carried out by its next life.
