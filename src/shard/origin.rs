@@ -4,7 +4,8 @@
 use super::connection::{Connection, Ticket};
 use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
-use super::peers::{Abroad, Later, told_of};
+use super::notify::Slot;
+use super::peers::{Abroad, told_of};
 use super::txns::parked::Spot;
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
@@ -29,10 +30,12 @@ pub(super) struct Pending {
     groups: Requests<GroupReply>,
     txns: Requests<TxnReply>,
     proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
+    /// Proposals of this shard's own.
+    commands: BTreeMap<u64, Slot<Vec<Outcome>>>,
     /// Markers that coordinators of transactions had written.
     marks: BTreeMap<u64, CallSet<PartitionReply, Marks>>,
     /// Markers that other brokers have written here.
-    peer_marks: BTreeMap<u64, Later<Told>>,
+    peer_marks: BTreeMap<u64, Slot<Told>>,
     /// Questions to such coordinators.
     vouchers: BTreeMap<u64, Voucher>,
 }
@@ -42,7 +45,7 @@ enum Voucher {
     /// Batches that wait: where, and the version of their requests.
     Batches(Vec<Spot>, i16),
     /// Another broker, about so many partitions.
-    Peer(Later<Told>, usize),
+    Peer(Slot<Told>, usize),
 }
 
 /// A request that goes on with what was answered.
@@ -233,8 +236,8 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Asks a coordinator of transactions for another broker.
-    pub(super) fn ask_txn_for_peer(&self, call: TxnCall) -> Later<Told> {
-        let later = Later::default();
+    pub(super) fn ask_txn_for_peer(&self, call: TxnCall) -> Slot<Told> {
+        let later = Slot::default();
         let partitions = call.ask().map_or(0, |ask| ask.partitions());
         let set = {
             let mut pending = self.origin().borrow_mut();
@@ -247,8 +250,8 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Has a marker written for another broker.
-    pub(super) fn ask_mark_for_peer(&self, call: PartitionCall) -> Later<Told> {
-        let later = Later::default();
+    pub(super) fn ask_mark_for_peer(&self, call: PartitionCall) -> Slot<Told> {
+        let later = Slot::default();
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
@@ -311,7 +314,7 @@ impl<B: Broker> Shard<B> {
             _ => ErrorCode::UnknownServerError,
         };
         if let Some(peer) = self.origin().borrow_mut().peer_marks.remove(&waiter.set) {
-            return peer.settle(vec![error(reply)]);
+            return peer.give(vec![error(reply)]);
         }
         let complete = {
             let mut pending = self.origin().borrow_mut();
@@ -357,7 +360,7 @@ impl<B: Broker> Shard<B> {
                     continue;
                 }
                 Some(Voucher::Peer(later, partitions)) => {
-                    later.settle(told_of(&reply, partitions));
+                    later.give(told_of(&reply, partitions));
                     continue;
                 }
                 None => {}
@@ -377,6 +380,23 @@ impl<B: Broker> Shard<B> {
             pending.proposals.insert(set, (ticket, then));
             set
         };
+        self.send_proposal(set, commands);
+    }
+
+    /// Has the coordinator decide commands of this shard's own: what became of each, once all shards of this node follow.
+    pub(super) async fn command(&self, commands: Vec<Command>) -> Vec<Outcome> {
+        let slot = Slot::default();
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.commands.insert(set, slot.clone());
+            set
+        };
+        self.send_proposal(set, commands);
+        slot.taken().await
+    }
+
+    fn send_proposal(&self, set: u64, commands: Vec<Command>) {
         let from = Origin { shard: self.this(), set };
         if self.this() == COORDINATOR {
             self.take_proposal(from, commands);
@@ -387,6 +407,9 @@ impl<B: Broker> Shard<B> {
 
     /// Takes what became of a proposal of this shard.
     pub(super) fn take_outcomes(&self, set: u64, outcomes: Vec<Outcome>) {
+        if let Some(slot) = self.origin().borrow_mut().commands.remove(&set) {
+            return slot.give(outcomes);
+        }
         let proposal = self.origin().borrow_mut().proposals.remove(&set);
         if let Some((ticket, then)) = proposal {
             let plan = self.with_context(&ticket.header, |context| then(context, outcomes));

@@ -2,8 +2,8 @@
 
 use super::PeerError;
 use super::link::Outcome;
-use crate::base::{ErrorCode, NodeId};
-use crate::peer::{NotActing, ReplicaData, ReplicaFetch, ReplicaFetched, Reply, Request, Welcome};
+use crate::base::NodeId;
+use crate::peer::{NotActing, ReplicaFetched, Reply, Request, Welcome};
 use crate::seam::World;
 use crate::shard::message::{Message, Origin};
 use crate::shard::notify::Notify;
@@ -86,25 +86,4 @@ fn not_acting(request: &Request) -> Reply {
     }
 }
 
-impl<B: Broker> Shard<B> {
-    /// Takes messages of other voters. This node's quorum has no others yet.
-    pub(in crate::shard) fn take_raft(&self, _from: NodeId, _messages: Vec<Bytes>) {}
-
-    /// Answers what concerns the coordinator: no other node has one in common with this one yet.
-    pub(in crate::shard) async fn answer_as_coordinator(&self, request: Request) -> Reply {
-        not_acting(&request)
-    }
-
-    /// Answers a follower: nobody follows this node yet.
-    pub(in crate::shard) async fn answer_replica_fetch(&self, fetch: ReplicaFetch) -> ReplicaFetched {
-        let refused = |read: &crate::peer::ReplicaRead| ReplicaData {
-            partition: read.partition,
-            error: ErrorCode::NotLeaderOrFollower,
-            high_watermark: -1,
-            log_start: -1,
-            diverging: None,
-            records: Vec::new(),
-        };
-        ReplicaFetched { partitions: fetch.partitions.iter().map(refused).collect() }
-    }
-}
+impl<B: Broker> Shard<B> {}

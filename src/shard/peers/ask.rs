@@ -9,12 +9,10 @@ use crate::peer::{Ask, Reply, Request, Told};
 use crate::replica::Waiter;
 use crate::replica::call::{MarkOp, PartitionCall, PartitionOp, PartitionReply, Produced};
 use crate::seam::World;
-use crate::shard::notify::Notify;
+use crate::shard::notify::Slot;
 use crate::shard::{Broker, Shard};
 use crate::txn::call::{Identity, Protocol, TxnCall, TxnOp, TxnReply};
 use crate::wire::batch::EndMarker;
-use std::cell::RefCell;
-use std::rc::Rc;
 
 /// A question that may be about what another broker leads.
 pub(in crate::shard) trait Abroad {
@@ -84,36 +82,6 @@ impl Abroad for GroupCall {
     fn told<B: Broker>(_: &Shard<B>, _: u64, _: u32, _: Told) {}
 }
 
-/// An answer that a task waits for.
-pub(in crate::shard) struct Later<T>(Rc<(RefCell<Option<T>>, Notify)>);
-
-impl<T> Clone for Later<T> {
-    fn clone(&self) -> Self {
-        Later(self.0.clone())
-    }
-}
-
-impl<T> Default for Later<T> {
-    fn default() -> Self {
-        Later(Rc::new((RefCell::new(None), Notify::default())))
-    }
-}
-
-impl<T> Later<T> {
-    /// It is there.
-    pub(in crate::shard) fn settle(&self, value: T) {
-        *self.0.0.borrow_mut() = Some(value);
-        self.0.1.notify();
-    }
-
-    /// Waits for it.
-    async fn value(&self) -> Option<T> {
-        let (slot, settled) = &*self.0;
-        settled.until(|| slot.borrow().is_some()).await;
-        slot.borrow_mut().take()
-    }
-}
-
 impl<B: Broker> Shard<B> {
     /// The broker that has to be asked because it leads what a question is about; nobody may be that.
     pub(in crate::shard) fn elsewhere(&self, key: TopicPartition) -> Option<NodeId> {
@@ -161,14 +129,14 @@ impl<B: Broker> Shard<B> {
         let mut all = Vec::with_capacity(waited.len());
         for (later, partitions) in waited {
             all.push(match later {
-                Ok(later) => later.value().await.unwrap_or_default(),
+                Ok(later) => later.taken().await,
                 Err(error) => vec![error; partitions],
             });
         }
         all
     }
 
-    fn begin_ask(&self, ask: Ask) -> (Result<Later<Told>, ErrorCode>, usize) {
+    fn begin_ask(&self, ask: Ask) -> (Result<Slot<Told>, ErrorCode>, usize) {
         let partitions = ask.partitions();
         let later = match ask {
             Ask::Vouch {

@@ -17,7 +17,7 @@ use super::message::Origin;
 use super::{Broker, Shard};
 use crate::base::NodeId;
 use crate::peer::Reply;
-pub(super) use ask::{Abroad, Later, told_of};
+pub(super) use ask::{Abroad, told_of};
 use link::Link;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
