@@ -87,6 +87,11 @@ fn journal_survives() {
 }
 
 #[test]
+fn peer_survives() {
+    hold("peer");
+}
+
+#[test]
 fn record_survives() {
     hold("record");
 }

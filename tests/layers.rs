@@ -36,16 +36,16 @@ const LAYERS: &[Layer] = &[
     layer(
         "shard",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica", "group", "txn",
-            "security", "api",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica",
+            "group", "txn", "security", "api",
         ],
     ),
     layer("rt", &["base", "metrics", "seam"]),
     layer(
         "sim",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica", "group", "txn",
-            "security", "api", "shard",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica",
+            "group", "txn", "security", "api", "shard",
         ],
     ),
     layer("load", &["base", "wire", "conf", "metrics", "seam", "rt"]),

@@ -63,6 +63,25 @@ fn balanced_is_what_holds_without_a_profile() {
     }
 }
 
+#[test]
+fn the_sample_cluster_is_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/cluster");
+    let conf = |node: i32| {
+        let name = format!("node-{node}.toml");
+        let text = std::fs::read_to_string(folder.join(&name)).expect("a text");
+        let mut layers = Layers::default();
+        layers.toml(&text, &Source::File(name));
+        BrokerConf::check(layers, RAM_BYTES).unwrap_or_else(|problems| panic!("node {node}: {problems:?}"))
+    };
+    let nodes: Vec<BrokerConf> = (1..=3).map(conf).collect();
+    for (node, id) in nodes.iter().zip(1..) {
+        assert_eq!(node.node_id, id);
+        assert_eq!((&node.cluster_id, &node.cluster.voters), (&nodes[0].cluster_id, &nodes[0].cluster.voters));
+        let own = node.cluster.voters.iter().find(|voter| voter.id.0 == id).expect("each is a voter");
+        assert_eq!(own.address, node.cluster.peer_advertised);
+    }
+}
+
 /// All keys of a table, dotted.
 fn keys(prefix: &str, table: &toml::Table) -> Vec<String> {
     let mut found = Vec::new();

@@ -29,7 +29,7 @@ pub fn scan(data: &[u8]) {
 fn scanned(data: &[u8]) {
     let base = data.first_chunk().map_or(0, |head| i64::from_be_bytes(*head)).max(0);
     for at_end in [false, true] {
-        let mut scan = Scan { next_offset: base, epoch: LeaderEpoch(-1) };
+        let mut scan = Scan { next_offset: base, epoch: LeaderEpoch(-1), holes: false };
         let mut position = 0;
         while let Ok(meta) = scan.take(&data[position..], at_end) {
             position += meta.bytes;
@@ -80,7 +80,8 @@ pub fn journal(data: &[u8]) {
     right.extend(crc32c::crc32c(&chained).to_be_bytes());
     right.extend(chained);
     // Whose it is stands behind its version.
-    let node = |at: usize| data.get(at..at + 4).map_or(0, |id| i32::from_be_bytes(id.try_into().expect("four")));
+    let node =
+        |at: usize| data.get(at..at + 4).map_or(0, |id| i32::from_be_bytes(id.try_into().expect("four")));
     for (bytes, node) in [(data, node(13)), (&right, node(1))] {
         let Ok(log) = read(&Bytes::copy_from_slice(bytes), NodeId(node)) else { continue };
         let again = read(&written(&log, NodeId(node)), NodeId(node)).expect("our own frame reads");

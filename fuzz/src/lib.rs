@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     target("decompress_snappy", wire::decompress_snappy, 16, DECOMPRESSED),
     target("decompress_lz4", wire::decompress_lz4, 16, DECOMPRESSED),
     target("decompress_zstd", wire::decompress_zstd, 16, DECOMPRESSED),
+    target("peer", wire::peer, 256, 64 << 10),
     target("scan", disk::scan, 8, 64 << 10),
     target("segment_header", disk::segment_header, 8, 64 << 10),
     target("checkpoint", disk::checkpoint, 64, 64 << 10),

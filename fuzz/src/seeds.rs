@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 use ringlog::base::{
-    BrokerEpoch, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, TopicId, TopicPartition,
+    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition,
 };
-use ringlog::cluster::{BrokerEntry, PartitionEntry, Record};
+use ringlog::cluster::{BrokerEntry, Command, Outcome, PartitionEntry, Record};
 use ringlog::conf::{PROFILES, sample};
 use ringlog::log::checkpoint::Checkpoint;
 use ringlog::log::segment::{Compacted, SegmentHeader, SegmentName};
+use ringlog::peer::{
+    Followed, Hello, Kind, NotActing, Proposed, ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead, Reply,
+    Request, Welcome, write_reply, write_request,
+};
 use ringlog::quorum::{Committed, Effects, Input, Quorum, QuorumConf, Recovered, Snapshot, written as frame};
 use ringlog::wire::Writer;
 use ringlog::wire::batch::{BatchBuilder, BatchMeta, Codec};
@@ -32,6 +36,7 @@ pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
         "decompress_snappy" => packed(Codec::Snappy),
         "decompress_lz4" => packed(Codec::Lz4),
         "decompress_zstd" => packed(Codec::Zstd),
+        "peer" => peers(),
         "scan" => vec![
             (0..3).flat_map(|nth| batch(Codec::None, nth * 3).to_vec()).collect(),
             extreme(),
@@ -46,7 +51,8 @@ pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
         "checkpoint" => vec![unpadded(&checkpoint())],
         "journal" => {
             let whole = frame(&log(), NodeId(1));
-            let body = usize::try_from(u32::from_be_bytes(*whole.first_chunk().expect("a length"))).expect("small");
+            let body =
+                usize::try_from(u32::from_be_bytes(*whole.first_chunk().expect("a length"))).expect("small");
             vec![whole[12..12 + body].to_vec(), whole.to_vec()]
         }
         "quorum_message" => messages(),
@@ -57,6 +63,65 @@ pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
         }
         other => panic!("no target is called {other}"),
     }
+}
+
+/// Frames between nodes, each with the byte before it that says what it is.
+fn peers() -> Vec<Vec<u8>> {
+    let topic = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
+    let read = ReplicaRead {
+        partition: topic,
+        leader_epoch: LeaderEpoch(3),
+        offset: 100,
+        flushed: 90,
+        last_epoch: LeaderEpoch(2),
+        log_start: 5,
+        high_watermark: 80,
+        max_bytes: 1 << 20,
+    };
+    let fetch = ReplicaFetch {
+        replica: NodeId(2),
+        shard: ShardId(0),
+        broker_epoch: BrokerEpoch(7),
+        max_wait_ms: 500,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        partitions: vec![read, read],
+    };
+    let data = ReplicaData {
+        partition: topic,
+        error: ErrorCode::None,
+        high_watermark: 95,
+        log_start: 4,
+        diverging: Some((LeaderEpoch(2), 80)),
+        records: vec![batch(Codec::None, 95)],
+    };
+    let followed = Followed {
+        snapshot: Some((7, Bytes::from_static(b"state"))),
+        entries: vec![(8, Bytes::from_static(b"entry"))],
+        committed: 8,
+    };
+    let proposed = Proposed { outcomes: vec![Outcome::ProducerIds { first: 0, count: 9 }], index: 4 };
+    let requests = [
+        Request::Hello(Hello { cluster_id: "id".into(), from: NodeId(1), to: NodeId(2) }),
+        Request::Raft { from: NodeId(1), messages: vec![Bytes::from_static(b"vote")] },
+        Request::Propose { commands: vec![Command::AllocateProducerIds { count: 1000 }] },
+        Request::Follow { broker: NodeId(2), from: 4, wait_ms: 1000 },
+        Request::Fetch(fetch),
+    ];
+    let replies = [
+        Reply::Hello(Welcome::No("why".into())),
+        Reply::Propose(Ok(proposed)),
+        Reply::Follow(Ok(followed)),
+        Reply::Heartbeat(Err(NotActing { leader: Some(NodeId(3)) })),
+        Reply::Fetch(ReplicaFetched { partitions: vec![data] }),
+    ];
+    let frame = |choice: u8, pieces: Vec<Bytes>| [&[choice], &pieces.concat()[4..]].concat();
+    let place = |reply: &Reply| Kind::ALL.iter().position(|kind| *kind == reply.kind()).expect("a kind");
+    let answers = replies.iter().map(|reply| {
+        let choice = u8::try_from(1 + place(reply)).expect("few");
+        frame(choice, write_reply(reply, 5))
+    });
+    requests.iter().map(|request| frame(0, write_request(request, 5))).chain(answers).collect()
 }
 
 /// Every golden frame of one kind, with its API and version.
@@ -118,7 +183,7 @@ fn compacted() -> Compacted {
 
 fn segment(compacted: Option<Compacted>) -> SegmentHeader {
     let partition = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
-    SegmentHeader { partition, base_offset: 42, created_ms: 1, compacted }
+    SegmentHeader { partition, base_offset: 42, created_ms: 1, holes: false, compacted }
 }
 
 fn checkpoint() -> Vec<u8> {

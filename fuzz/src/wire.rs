@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ringlog::api::RequestHeader;
 use ringlog::base::LeaderEpoch;
+use ringlog::peer::{Kind, read_reply, read_request, write_reply, write_request};
 use ringlog::wire::batch::{
     BatchMeta, ClientRules, Codec, RecordError, Searched, Stamp, TimestampSearch, patch_offsets, records,
     rewrite_stamp, validate_client_batch, walk,
@@ -99,6 +100,26 @@ fn first_of(batch: &Bytes) -> Result<Searched, RecordError> {
         match search.step()? {
             Searched::More => {}
             end => return Ok(end),
+        }
+    }
+}
+
+/// A frame between nodes: a byte that chooses what it is, a request or the answer to some kind of request.
+pub fn peer(data: &[u8]) {
+    let [choice, rest @ ..] = data else { return };
+    let frame = Bytes::copy_from_slice(rest);
+    let without_length = |pieces: Vec<Bytes>| Bytes::from(pieces.concat()).slice(4..);
+    let kind = usize::from(*choice).checked_sub(1).map(|nth| Kind::ALL[nth % Kind::ALL.len()]);
+    match kind {
+        None => {
+            let Ok((header, request)) = read_request(frame) else { return };
+            let written = without_length(write_request(&request, header.correlation));
+            assert_eq!(read_request(written), Ok((header, request)));
+        }
+        Some(kind) => {
+            let Ok((correlation, reply)) = read_reply(frame, |_| Some(kind)) else { return };
+            let written = without_length(write_reply(&reply, correlation));
+            assert_eq!(read_reply(written, |_| Some(kind)), Ok((correlation, reply)));
         }
     }
 }

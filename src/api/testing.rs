@@ -68,7 +68,7 @@ impl Fixture {
                 id: 1,
                 host: "localhost".into(),
                 port: 9092,
-                peer: Str::EMPTY,
+                peer: "".into(),
                 rack: None,
                 log_dir: "/data".into(),
                 space: Cell::new((1000, 400)),

@@ -17,6 +17,8 @@ pub struct Cli {
 pub enum Command {
     /// Start a broker.
     Start(ConfigFlags),
+    /// Start a cluster on this machine, to try it; Ctrl-C stops all its nodes.
+    Cluster(ClusterFlags),
     /// Tell where a running broker's time goes: its stages, and its slowest requests.
     Slow(ConfigFlags),
     /// Print a running broker's counters, as Prometheus reads them.
@@ -33,6 +35,29 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+/// What a cluster on this machine looks like.
+#[derive(Clone, Debug, Args)]
+pub struct ClusterFlags {
+    /// Brokers.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub brokers: u16,
+    /// Coordinators as processes of their own; without them the brokers coordinate themselves.
+    #[arg(long, value_name = "N")]
+    pub coordinators: Option<u16>,
+    /// Port of the first broker for clients; the others have those that follow, and peers those 1000 above.
+    #[arg(long, value_name = "PORT", default_value_t = 9092)]
+    pub port: u16,
+    /// Keep configurations, data and logs of all nodes here.
+    #[arg(long, value_name = "DIR", default_value = "./cluster")]
+    pub data_dir: PathBuf,
+    /// Pinned threads of each node.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub shards: u16,
+    /// Set any key on all nodes.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// What can be told of a group.

@@ -1,6 +1,7 @@
 //! Wiring: configuration to shards to listeners; what the process says and how it ends.
 
 pub mod cli;
+mod cluster;
 mod data_dir;
 mod lag;
 mod pages;
@@ -18,6 +19,7 @@ use cli::{Cli, Command, ConfigCommand, GroupCommand};
 pub fn run(cli: &Cli) -> u8 {
     let outcome = match &cli.command {
         Command::Start(flags) => start(flags),
+        Command::Cluster(flags) => cluster::cluster(flags),
         Command::Slow(flags) => ask(flags, "/slow"),
         Command::Metrics(flags) => ask(flags, "/metrics"),
         Command::Group { command: GroupCommand::Lag { group, flags } } => {

@@ -20,6 +20,16 @@ table! {
     Counter produced_bytes_copied_total = "Record bytes copied in user space between a received frame and the segment.";
     Counter tail_bytes_copied_total = "Bytes of partial blocks copied from one write of a log to the next.";
     Counter fetched_bytes_total = "Record bytes answered to fetches.";
+    Counter replicated_bytes_total = "Record bytes answered to followers.";
+    Counter copied_bytes_total = "Record bytes copied from leaders.";
+    Counter isr_proposals_total = "Changes of in-sync replicas that leaders here asked for.";
+    Counter isr_shrinks_total = "Times that a partition led here lost an in-sync replica.";
+    Counter isr_expands_total = "Times that a partition led here got another in-sync replica.";
+    Gauge partitions_led = "Partitions that are led here.";
+    Gauge partitions_under_replicated = "Partitions led here of which not all replicas are in sync.";
+    Gauge partitions_under_min_isr = "Partitions led here of which fewer are in sync than min.insync.replicas.";
+    Gauge partitions_leaderless = "Partitions with a replica here that nobody leads.";
+    Gauge follower_lag_max = "Records that the follower lacks which is furthest behind a leader here.";
     Counter flushes_total = "Group commits.";
     Counter flushed_partitions_total = "Partitions in group commits.";
     Counter flush_micros_total = "Microseconds spent in group commits.";
@@ -35,6 +45,21 @@ table! {
     Gauge coordinator_term = "Term of the coordinators' quorum.";
     Gauge metadata_committed_index = "Last entry of the metadata's log that this node knows to be committed.";
     Counter coordinator_elections_total = "Times that this node began to act as the coordinator.";
+}
+
+/// How the replicas of a shard fare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicasSeen {
+    /// Partitions that are led here.
+    pub led: usize,
+    /// Of those, the ones of which not all replicas are in sync.
+    pub under_replicated: usize,
+    /// Of those, the ones of which too few are in sync.
+    pub under_min_isr: usize,
+    /// Partitions that nobody leads.
+    pub leaderless: usize,
+    /// Records that the follower lacks which is furthest behind.
+    pub lag_max: usize,
 }
 
 /// Why the broker ends a connection.
@@ -88,6 +113,36 @@ impl ShardMetrics {
     /// A fetch was answered with this many bytes.
     pub fn fetched(&self, bytes: usize) {
         self.fetched_bytes_total.add(bytes as u64);
+    }
+
+    /// Followers were answered with this many bytes.
+    pub fn replicated(&self, bytes: usize) {
+        self.replicated_bytes_total.add(bytes as u64);
+    }
+
+    /// So many bytes were copied from a leader.
+    pub fn copied(&self, bytes: usize) {
+        self.copied_bytes_total.add(bytes as u64);
+    }
+
+    /// Leaders asked for so many changes of who is in sync.
+    pub fn isr_proposed(&self, count: usize) {
+        self.isr_proposals_total.add(count as u64);
+    }
+
+    /// The in-sync replicas of partitions led here have become fewer or more, so many times.
+    pub fn isr_changed(&self, shrunk: u64, expanded: u64) {
+        self.isr_shrinks_total.add(shrunk);
+        self.isr_expands_total.add(expanded);
+    }
+
+    /// How replicas here fare.
+    pub fn replicas_seen(&self, seen: ReplicasSeen) {
+        self.partitions_led.set(seen.led);
+        self.partitions_under_replicated.set(seen.under_replicated);
+        self.partitions_under_min_isr.set(seen.under_min_isr);
+        self.partitions_leaderless.set(seen.leaderless);
+        self.follower_lag_max.set(seen.lag_max);
     }
 
     /// A group commit of this many partitions took this long; so many bytes of partial blocks were copied for it.

@@ -86,7 +86,12 @@ pub struct Recovered {
 }
 
 /// One frame, padded to whole blocks, and its CRC.
-pub(super) fn frame(stand: &Stand, snapshot: Option<&Snapshot>, entries: &[Committed], chain: u32) -> (Bytes, u32) {
+pub(super) fn frame(
+    stand: &Stand,
+    snapshot: Option<&Snapshot>,
+    entries: &[Committed],
+    chain: u32,
+) -> (Bytes, u32) {
     let mut w = Writer::new();
     w.i8(VERSION);
     w.i32(stand.node.0);
@@ -253,7 +258,8 @@ pub fn read(bytes: &Bytes, node: NodeId) -> Result<Recovered, DiskError> {
     }
     look_behind(bytes, node, &mut log);
     // What isn't zeros and holds no frame at all was written by something else.
-    let foreign = log.end == 0 && log.damage.is_none() && bytes.iter().take(HEAD_BYTES).any(|byte| *byte != 0);
+    let foreign =
+        log.end == 0 && log.damage.is_none() && bytes.iter().take(HEAD_BYTES).any(|byte| *byte != 0);
     if foreign && !is_torn_first(bytes) { Err(DiskError::Foreign) } else { Ok(log) }
 }
 

@@ -9,8 +9,8 @@ use super::standing::{Standing, VoterStanding};
 use super::store::{Store, from_raft, snapshot_from_raft};
 use super::writes::Writes;
 use super::{node_id, raft_id};
-use crate::base::mutant::{Mutant, planted};
 use crate::base::NodeId;
+use crate::base::mutant::{Mutant, planted};
 use crate::base::random::Random;
 use bytes::Bytes;
 use raft::eraftpb::{self, MessageType};
@@ -209,7 +209,8 @@ impl Quorum {
             Verdict::Forgotten(upto) => {
                 let (term, last) = (node.raft.term, upto.max(node.raft.raft_log.last_index()));
                 let why = "entries that this voter acknowledged aren't in its log";
-                out.trouble = Some(format!("{why}: it doesn't vote until it has the leader's log up to {last}"));
+                out.trouble =
+                    Some(format!("{why}: it doesn't vote until it has the leader's log up to {last}"));
                 let vote = node_id(node.raft.vote);
                 self.leave(Mind::Mending(Mending::new(term, vote, last)));
             }
@@ -251,11 +252,13 @@ impl Quorum {
             Input::Start => {
                 let why = "the log is damaged before its end";
                 let last = mending.last;
-                out.trouble = Some(format!("{why}: this voter doesn't vote until it has the leader's up to {last}"));
+                out.trouble =
+                    Some(format!("{why}: this voter doesn't vote until it has the leader's up to {last}"));
             }
             Input::Tick if mending.tick(self.conf.heartbeat_ticks) => {
                 let others = self.conf.voters.iter().filter(|voter| **voter != self.conf.id);
-                out.send.extend(others.filter_map(|voter| Message::Ask.encode().map(|bytes| (*voter, bytes))));
+                out.send
+                    .extend(others.filter_map(|voter| Message::Ask.encode().map(|bytes| (*voter, bytes))));
             }
             Input::Message { from, bytes } if self.conf.voters.contains(&from) && !self.writes.busy() => {
                 let Ok(Message::Whole(whole)) = Message::decode(&bytes) else { return };
@@ -400,7 +403,8 @@ fn take_batch(
     }
     node.mut_store().append(&entries);
     writes.take(batch.number(), snapshot, &entries, batch.must_sync());
-    let (early, late) = batch.take_persisted_messages().into_iter().partition(|message| needs_no_flush(message));
+    let (early, late) =
+        batch.take_persisted_messages().into_iter().partition(|message| needs_no_flush(message));
     post(early, out);
     let late: Vec<eraftpb::Message> = late;
     if !late.is_empty() {
@@ -448,7 +452,12 @@ fn whole(node: &RawNode<Store>) -> Whole {
     let commit = raft.raft_log.committed;
     let from = store.snapshot().map_or(1, |snapshot| snapshot.index + 1);
     let committed = store.from(from).iter().take_while(|entry| entry.index <= commit);
-    Whole { term: raft.term, commit, snapshot: store.snapshot().cloned(), entries: committed.cloned().collect() }
+    Whole {
+        term: raft.term,
+        commit,
+        snapshot: store.snapshot().cloned(),
+        entries: committed.cloned().collect(),
+    }
 }
 
 /// Has the voter with the longest log campaign at once.

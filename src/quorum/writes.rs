@@ -45,7 +45,13 @@ impl Writes {
     }
 
     /// Takes in one of the crate's batches. `promise` says that term or vote changed.
-    pub(super) fn take(&mut self, batch: u64, snapshot: Option<Snapshot>, entries: &[Committed], promise: bool) {
+    pub(super) fn take(
+        &mut self,
+        batch: u64,
+        snapshot: Option<Snapshot>,
+        entries: &[Committed],
+        promise: bool,
+    ) {
         self.taken = batch;
         self.due |= promise || snapshot.is_some() || !entries.is_empty();
         if snapshot.is_some() {

@@ -15,6 +15,7 @@
 //! | `net` | the listener, frames in, slices out, the receive budget, timeouts |
 //! | `mesh` | messages between shards, one batch and one wake per turn |
 //! | `local`, `clock` | waiting inside a shard; clocks and randomness |
+//! | `children` | processes that end with this one |
 //! | `http`, `desk` | pages for operators, from a thread of their own; what it asks the shards |
 //!
 //! Rules that must not be broken:
@@ -26,6 +27,7 @@
 
 mod bell;
 mod blocking;
+mod children;
 mod clock;
 mod conf;
 mod desk;
@@ -46,6 +48,7 @@ mod testing;
 mod timers;
 mod world;
 
+pub use children::Children;
 pub use conf::{FILE_MEMORY_BYTES, RECEIVE_BYTES_MAX, RtConf, SEND_BYTES_MAX};
 pub use desk::{Clerk, Desk, desk};
 pub use dir_lock::DirLock;

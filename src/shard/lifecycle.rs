@@ -82,6 +82,7 @@ impl<B: Broker> Shard<B> {
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
+            replication: super::replication::Replication::default(),
             groups: RefCell::default(),
             group_timers_due: Notify::default(),
             txns: RefCell::default(),
@@ -136,6 +137,7 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().compaction_task());
         world.spawn(self.clone().shortage_task());
         world.spawn(self.clone().checkpoint_task());
+        world.spawn(self.clone().isr_task());
         if self.this() == COORDINATOR {
             self.start_coordinator().await?;
         }

@@ -30,6 +30,7 @@ mod owner;
 mod partition;
 mod peers;
 mod reads;
+mod replication;
 mod shortage;
 pub mod storage;
 mod txns;
@@ -100,6 +101,7 @@ struct Inner<B: Broker> {
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
+    replication: replication::Replication,
     /// Coordinators of groups whose partitions this shard owns.
     groups: RefCell<groups::Groups>,
     group_timers_due: Notify,

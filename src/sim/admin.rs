@@ -32,17 +32,7 @@ pub(super) async fn create_topic(run: &Run, name: &str) -> i32 {
 
 /// Creates a topic with these settings, over crashes.
 pub(super) async fn create_with(run: &Run, name: &str, partitions: i32, settings: &[(&str, String)]) {
-    let setting = |(name, value): &(&str, String)| CreatableTopicConfig {
-        name: (*name).into(),
-        value: Some(value.clone().into()),
-    };
-    let wanted = CreatableTopic {
-        name: name.into(),
-        num_partitions: partitions,
-        replication_factor: 1,
-        configs: settings.iter().map(setting).collect(),
-        ..CreatableTopic::default()
-    };
+    let wanted = wanted_topic(name, partitions, 1, settings);
     let request = CreateTopicsRequest { topics: vec![wanted], timeout_ms: 10_000, validate_only: false };
     loop {
         let client = run.client().await;
@@ -55,6 +45,26 @@ pub(super) async fn create_with(run: &Run, name: &str, partitions: i32, settings
             Some(error) => panic!("the topic isn't created: error {error}"),
             None => {}
         }
+    }
+}
+
+/// A topic to be created.
+pub(super) fn wanted_topic(
+    name: &str,
+    partitions: i32,
+    factor: i16,
+    settings: &[(&str, String)],
+) -> CreatableTopic {
+    let setting = |(name, value): &(&str, String)| CreatableTopicConfig {
+        name: (*name).into(),
+        value: Some(value.clone().into()),
+    };
+    CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: factor,
+        configs: settings.iter().map(setting).collect(),
+        ..CreatableTopic::default()
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Node {
     connections: RefCell<Vec<ClientEnd>>,
     /// Under which epoch the last process closed in good order.
     clean_epoch: Cell<Option<BrokerEpoch>>,
+    /// Somebody ends its process and starts the next one.
+    troubled: Cell<bool>,
 }
 
 impl Node {
@@ -70,6 +72,7 @@ impl Node {
             running: RefCell::default(),
             connections: RefCell::default(),
             clean_epoch: Cell::new(None),
+            troubled: Cell::new(false),
         })
     }
 
@@ -85,10 +88,15 @@ impl Node {
         Host(self.id())
     }
 
-    /// Whether a process of it serves clients.
+    /// Somebody wants to end its process; false if somebody else is about to.
     #[must_use]
-    pub fn serves(&self) -> bool {
-        !self.running.borrow().is_empty()
+    pub fn begin_trouble(&self) -> bool {
+        !self.troubled.replace(true)
+    }
+
+    /// Its next process has started.
+    pub fn end_trouble(&self) {
+        self.troubled.set(false);
     }
 
     /// Starts the process and waits until it serves.
@@ -228,6 +236,7 @@ impl Node {
         self.disk.relieve();
         let shards = std::mem::take(&mut *self.running.borrow_mut());
         let left = Rc::new(Cell::new(shards.len()));
+        let first = shards.first().cloned();
         for shard in shards {
             let left = left.clone();
             self.exec.spawn(self.life.get(), async move {
@@ -239,5 +248,6 @@ impl Node {
         while left.get() > 0 {
             self.exec.sleep(Duration::from_millis(1)).await;
         }
+        self.clean_epoch.set(first.and_then(|shard| shard.broker_epoch()));
     }
 }

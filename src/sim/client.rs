@@ -20,6 +20,8 @@ pub struct Call(pub i16, pub i16);
 pub const PRODUCE: Call = Call(0, 12);
 /// Fetch, by topic name.
 pub const FETCH: Call = Call(1, 12);
+/// Metadata, by topic name.
+pub const METADATA: Call = Call(3, 9);
 /// `ListOffsets`.
 pub const LIST_OFFSETS: Call = Call(2, 7);
 /// `OffsetCommit`.
@@ -70,9 +72,14 @@ impl Call {
     }
 }
 
+/// How long a client of a cluster waits before it tries elsewhere.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// A connection with its requests numbered.
 pub struct Client {
     exec: Exec,
+    /// Whether the connection may fall silent: then that is the end of it, else a promise is broken.
+    may_be_silent: bool,
     end: ClientEnd,
     next: Cell<i32>,
     answered: Cell<i32>,
@@ -88,7 +95,17 @@ impl Client {
     /// Speaks over a connection.
     #[must_use]
     pub fn new(exec: &Exec, end: ClientEnd) -> Self {
-        Client { exec: exec.clone(), end, next: Cell::new(0), answered: Cell::new(0) }
+        Self::over(exec, end, false)
+    }
+
+    /// Speaks over a connection that may be cut.
+    #[must_use]
+    pub fn patient(exec: &Exec, end: ClientEnd) -> Self {
+        Self::over(exec, end, true)
+    }
+
+    fn over(exec: &Exec, end: ClientEnd, may_be_silent: bool) -> Self {
+        Client { exec: exec.clone(), may_be_silent, end, next: Cell::new(0), answered: Cell::new(0) }
     }
 
     /// Sends a request; its answer comes after those of the requests before it.
@@ -123,6 +140,10 @@ impl Client {
     /// The answer is out of order or can't be read, or none comes: the broker broke a promise.
     pub async fn answer<T: Decode>(&self, call: Call) -> Option<T> {
         let silent = async {
+            if self.may_be_silent {
+                self.exec.sleep(CLUSTER_PATIENCE).await;
+                return None;
+            }
             self.exec.sleep(PATIENCE).await;
             panic!("no answer to {call:?} for {PATIENCE:?} on a connection that lives");
         };

@@ -1,6 +1,8 @@
 //! What clients were promised, and whether the log keeps it.
 
 use crate::base::Offset;
+use crate::wire::batch::{records, walk};
+use crate::wire::generated::fetch_response::PartitionData;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients know of one partition.
@@ -53,6 +55,37 @@ impl History {
         assert!(self.sent.contains(&record), "offset {offset} holds a record that nobody sent");
         let before = self.seen.insert(offset, record);
         assert!(before.is_none_or(|before| before == record), "offset {offset} changed under its readers");
+    }
+
+    /// Takes what a fetch at `position` brought; returns where the next one begins.
+    ///
+    /// # Panics
+    /// It isn't whole, leaves something out, or shows what isn't committed.
+    pub fn takes(&mut self, position: Offset, data: &PartitionData) -> Offset {
+        let whole = data.records.as_ref().map(|records| records.0.concat()).unwrap_or_default();
+        let mut next = position;
+        for (at, meta) in walk(&whole) {
+            assert!(meta.crc_fits(&whole[at..at + meta.bytes]), "a batch is whole");
+            assert!(meta.base_offset <= next || next == position, "batches follow each other");
+            for record in records(&whole[at..at + meta.bytes]).expect("a batch that can be read") {
+                if record.offset >= position {
+                    assert_eq!(record.offset, next, "no record is left out");
+                    assert!(
+                        record.offset < data.high_watermark,
+                        "nothing beyond the high watermark is shown"
+                    );
+                    self.sees(record.offset, &record.value.expect("every record has a value"));
+                    next = record.offset + 1;
+                }
+            }
+        }
+        next
+    }
+
+    /// Where the acknowledged records end.
+    #[must_use]
+    pub fn acknowledged_end(&self) -> Offset {
+        self.acknowledged.last_key_value().map_or(0, |(offset, _)| offset + 1)
     }
 
     /// Offsets below which nothing may be missed any more, because somebody has asked for its deletion.

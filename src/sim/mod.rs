@@ -10,6 +10,7 @@
 mod admin;
 pub mod broker;
 pub mod client;
+mod cluster;
 pub mod disk;
 pub mod exec;
 pub mod groups;

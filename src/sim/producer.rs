@@ -93,7 +93,7 @@ impl Producer {
         }
         let sent = self.unanswered.len();
         for batch in &self.unanswered {
-            client.send(PRODUCE, &request(batch));
+            client.send(PRODUCE, &request(batch.place, &batch.bytes, -1));
         }
         let mut in_order = true;
         for _ in 0..sent {
@@ -155,12 +155,12 @@ impl Producer {
     }
 }
 
-fn request(batch: &Batch) -> ProduceRequest {
-    let (topic, partition) = batch.place;
-    let data = PartitionProduceData { index: partition, records: Some(Records::from(batch.bytes.clone())) };
+/// A request with one batch for one partition.
+pub(super) fn request((topic, partition): Place, batch: &Bytes, acks: i16) -> ProduceRequest {
+    let data = PartitionProduceData { index: partition, records: Some(Records::from(batch.clone())) };
     ProduceRequest {
         transactional_id: None,
-        acks: -1,
+        acks,
         timeout_ms: 10_000,
         topic_data: vec![TopicProduceData {
             name: topic_name(topic).into(),

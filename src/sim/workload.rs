@@ -14,7 +14,6 @@ use super::producer::Producer;
 use super::txns;
 use crate::base::Offset;
 use crate::conf::{BrokerConf, Layers, Source};
-use crate::wire::batch::{records, walk};
 use crate::wire::generated::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use crate::wire::generated::fetch_response::{FetchResponse, PartitionData};
 use crate::wire::generated::list_offsets_request::{
@@ -120,7 +119,7 @@ pub fn run(seed: u64) -> Outcome {
 }
 
 /// Tasks hold the executor that holds them: without this a run, and one that panicked too, would stay in memory.
-struct ClearAtEnd(Exec);
+pub(super) struct ClearAtEnd(pub(super) Exec);
 
 impl Drop for ClearAtEnd {
     fn drop(&mut self) {
@@ -355,27 +354,7 @@ impl Run {
         partition: i32,
         position: Offset,
     ) -> Option<PartitionData> {
-        let bytes = 1 << (4 + self.exec.below(16));
-        let request = FetchRequest {
-            replica_id: -1,
-            max_wait_ms: i32::try_from(self.exec.below(20)).expect("small"),
-            min_bytes: 1,
-            max_bytes: 1 << 20,
-            session_epoch: -1,
-            topics: vec![FetchTopic {
-                topic: topic.into(),
-                partitions: vec![FetchPartition {
-                    partition,
-                    current_leader_epoch: -1,
-                    fetch_offset: position,
-                    last_fetched_epoch: -1,
-                    partition_max_bytes: bytes,
-                    ..FetchPartition::default()
-                }],
-                ..FetchTopic::default()
-            }],
-            ..FetchRequest::default()
-        };
+        let request = fetch_request(&self.exec, topic, partition, position);
         let answer: FetchResponse = client.call(FETCH, &request).await?;
         answer.responses.into_iter().next()?.partitions.into_iter().next()
     }
@@ -407,26 +386,8 @@ impl Run {
         // The topic may not be known yet (3), the disk may have failed (56); an offset that was read once is never
         // out of range, and nothing is ever damaged.
         assert!(matches!(data.error_code, 0 | 3 | 6 | 56), "fetch at {position}: error {}", data.error_code);
-        let whole = data.records.as_ref().map(|records| records.0.concat()).unwrap_or_default();
-        let mut next = position;
         let mut histories = self.histories.borrow_mut();
-        let history = histories.get_mut(&place).expect("every partition has a history");
-        for (at, meta) in walk(&whole) {
-            assert!(meta.crc_fits(&whole[at..at + meta.bytes]), "a batch is whole");
-            assert!(meta.base_offset <= next || next == position, "batches follow each other");
-            for record in records(&whole[at..at + meta.bytes]).expect("a batch that can be read") {
-                if record.offset >= position {
-                    assert_eq!(record.offset, next, "no record is left out");
-                    assert!(
-                        record.offset < data.high_watermark,
-                        "nothing beyond the high watermark is shown"
-                    );
-                    history.sees(record.offset, &record.value.expect("every record has a value"));
-                    next = record.offset + 1;
-                }
-            }
-        }
-        next
+        histories.get_mut(&place).expect("every partition has a history").takes(position, data)
     }
 
     async fn judge(&self, place: Place) {
@@ -445,5 +406,30 @@ impl Run {
             }
         }
         self.histories.borrow()[&place].judge(start, position);
+    }
+}
+
+/// A fetch of one partition, which may wait a moment.
+pub(super) fn fetch_request(exec: &Exec, topic: &str, partition: i32, position: Offset) -> FetchRequest {
+    let bytes = 1 << (4 + exec.below(16));
+    FetchRequest {
+        replica_id: -1,
+        max_wait_ms: i32::try_from(exec.below(20)).expect("small"),
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic: topic.into(),
+            partitions: vec![FetchPartition {
+                partition,
+                current_leader_epoch: -1,
+                fetch_offset: position,
+                last_fetched_epoch: -1,
+                partition_max_bytes: bytes,
+                ..FetchPartition::default()
+            }],
+            ..FetchTopic::default()
+        }],
+        ..FetchRequest::default()
     }
 }

@@ -42,7 +42,9 @@ fn messages_round_trip_and_every_truncation_is_refused() {
 
 #[test]
 fn what_stays_within_a_node_never_leaves_it() {
-    for kind in [MessageType::MsgHup, MessageType::MsgBeat, MessageType::MsgPropose, MessageType::MsgCheckQuorum] {
+    for kind in
+        [MessageType::MsgHup, MessageType::MsgBeat, MessageType::MsgPropose, MessageType::MsgCheckQuorum]
+    {
         let mut message = eraftpb::Message::default();
         message.set_msg_type(kind);
         assert_eq!(Message::Raft(Box::new(message)).encode(), None, "{kind:?}");

@@ -7,7 +7,14 @@ use crate::quorum::disk::{Stand, frame};
 const NODE: NodeId = NodeId(1);
 
 fn stand(last: u64) -> Stand {
-    Stand { node: NODE, voters: vec![NODE, NodeId(2), NodeId(3)], term: 3, vote: Some(NodeId(2)), commit: 0, last }
+    Stand {
+        node: NODE,
+        voters: vec![NODE, NodeId(2), NodeId(3)],
+        term: 3,
+        vote: Some(NodeId(2)),
+        commit: 0,
+        last,
+    }
 }
 
 fn entry(index: u64, term: u64) -> Committed {
@@ -58,7 +65,11 @@ fn a_snapshot_begins_the_log_anew() {
     let log = read_it([first.clone(), second.clone()].concat()).unwrap();
     assert_eq!((log.snapshot, log.entries), (Some(snapshot), vec![entry(10, 2)]));
     let position = first.len() + second.len();
-    assert_eq!(read_it([first, second, third].concat()), Err(DiskError::Unknown { position }), "it is in the snapshot");
+    assert_eq!(
+        read_it([first, second, third].concat()),
+        Err(DiskError::Unknown { position }),
+        "it is in the snapshot"
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod files;
 mod net;
 
 use super::*;
-use crate::base::random::Random;
 use crate::base::mutant::{self, Mutant};
+use crate::base::random::Random;
 use bytes::Bytes;
 use net::{Net, Plan};
 
@@ -55,7 +55,13 @@ fn every_planted_fault_is_noticed() {
 
 #[test]
 fn a_lone_voter_acts_after_one_write_and_commits_with_one_more() {
-    let conf = QuorumConf { id: NodeId(4), voters: vec![NodeId(4)], election_ticks: 10, heartbeat_ticks: 1, seed: 1 };
+    let conf = QuorumConf {
+        id: NodeId(4),
+        voters: vec![NodeId(4)],
+        election_ticks: 10,
+        heartbeat_ticks: 1,
+        seed: 1,
+    };
     let mut voter = Quorum::new(conf, Recovered::default());
     let mut out = Effects::default();
     voter.step(Input::Start, &mut out);

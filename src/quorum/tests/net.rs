@@ -147,9 +147,11 @@ impl Net {
 
     fn start(&mut self, id: NodeId) -> Result<(), String> {
         let seed = self.seed ^ self.round;
-        let conf = QuorumConf { id, voters: self.voters.clone(), election_ticks: 10, heartbeat_ticks: 1, seed };
+        let conf =
+            QuorumConf { id, voters: self.voters.clone(), election_ticks: 10, heartbeat_ticks: 1, seed };
         let node = self.nodes.get_mut(&id).expect("it is one of ours");
-        let recovered = read(&Bytes::from(node.file.clone()), id).map_err(|error| format!("{id}: {error}"))?;
+        let recovered =
+            read(&Bytes::from(node.file.clone()), id).map_err(|error| format!("{id}: {error}"))?;
         node.end = recovered.end;
         (node.applied, node.state, node.compacted, node.role) = (0, 0, 0, Role::default());
         node.quorum = Some(Quorum::new(conf, recovered));

@@ -73,7 +73,8 @@ impl<B: Broker> Shard<B> {
     /// Decides everything that waits: one entry of the log carries it all. False if there is nothing to decide, or the
     /// entry before isn't committed.
     fn decide_turn(&self) -> bool {
-        let asked = self.coordinator(|it| it.acting.proposals.iter().any(Proposal::asks_for_facts)) == Some(true);
+        let asked =
+            self.coordinator(|it| it.acting.proposals.iter().any(Proposal::asks_for_facts)) == Some(true);
         let facts = asked.then(|| self.quorum_facts());
         let turn = self.coordinator(|it| it.decide_turn(facts.as_ref())).flatten();
         let Some((records, answers)) = turn else { return false };
@@ -109,7 +110,9 @@ impl<B: Broker> Shard<B> {
 
     /// What this node says that doesn't act.
     pub(super) fn not_acting(&self) -> NotActing {
-        NotActing { leader: self.coordinator(|it| it.hint).flatten().filter(|hint| *hint != self.this_node()) }
+        NotActing {
+            leader: self.coordinator(|it| it.hint).flatten().filter(|hint| *hint != self.this_node()),
+        }
     }
 
     /// Whether this node acts as the coordinator.
@@ -162,7 +165,8 @@ impl<B: Broker> Shard<B> {
 
     /// Whether what was proposed gets committed is for others to say now.
     fn stop_acting(&self) {
-        let answers = self.coordinator(|it| it.acting.pending.take().map(|pending| pending.answers)).flatten();
+        let answers =
+            self.coordinator(|it| it.acting.pending.take().map(|pending| pending.answers)).flatten();
         if let Some(answers) = answers {
             self.forget_proposed();
             self.turn_away(answers);

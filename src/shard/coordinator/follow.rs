@@ -79,9 +79,8 @@ impl<B: Broker> Shard<B> {
             (it.index >= from || leader.is_some()).then_some(it.index)
         });
         let committed = committed.flatten().ok_or(not_acting)?;
-        let kept = self.coordinator(|it| {
-            it.voter.as_ref()?.quorum.entries(from, it.index, FOLLOWED_BYTES_MAX)
-        });
+        let kept =
+            self.coordinator(|it| it.voter.as_ref()?.quorum.entries(from, it.index, FOLLOWED_BYTES_MAX));
         match kept.flatten() {
             Some(entries) => {
                 let entries = entries.into_iter().map(|entry| (entry.index, entry.data)).collect();

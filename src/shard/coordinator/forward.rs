@@ -27,7 +27,10 @@ impl<B: Broker> Shard<B> {
                 return self.take_proposal(from, commands);
             }
             if let Some(to) = self.whom_to_ask(turn) {
-                match self.call_peer(to, Lane::Coordinator, Request::Propose { commands: commands.clone() }).await {
+                match self
+                    .call_peer(to, Lane::Coordinator, Request::Propose { commands: commands.clone() })
+                    .await
+                {
                     Ok(Reply::Propose(Ok(Proposed { outcomes, index }))) => {
                         return self.answer_when_followed(from, outcomes, index).await;
                     }

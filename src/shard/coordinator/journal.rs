@@ -173,7 +173,8 @@ impl<B: Broker> Shard<B> {
     fn compact(&self) {
         let due = self.coordinator(|it| {
             let settled = !it.acting.has_pending();
-            let voter = it.voter.as_mut().filter(|voter| settled && !voter.compacting && voter.journal.is_long())?;
+            let voter =
+                it.voter.as_mut().filter(|voter| settled && !voter.compacting && voter.journal.is_long())?;
             voter.compacting = true;
             Some((it.index, it.state.encode()))
         });

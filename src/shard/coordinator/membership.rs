@@ -58,12 +58,10 @@ impl<B: Broker> Shard<B> {
                 clean_epoch: self.last_epoch().await,
             };
             let refusal = match self.command(vec![Command::RegisterBroker(registration)]).await.pop() {
-                Some(Outcome::Registered { epoch }) => {
-                    match self.note_epoch(epoch).await {
-                        Ok(()) => return epoch,
-                        Err(error) => Some((ErrorCode::KafkaStorageError, error.to_string())),
-                    }
-                }
+                Some(Outcome::Registered { epoch }) => match self.note_epoch(epoch).await {
+                    Ok(()) => return epoch,
+                    Err(error) => Some((ErrorCode::KafkaStorageError, error.to_string())),
+                },
                 Some(Outcome::Refused(refusal)) => Some(refusal),
                 _ => None,
             };

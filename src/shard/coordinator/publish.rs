@@ -61,7 +61,8 @@ impl<B: Broker> Shard<B> {
                         answers.extend(answered);
                     }
                     Err(error) => {
-                        broken = Some(format!("entry {} of the metadata can't be read: {error}", entry.index));
+                        broken =
+                            Some(format!("entry {} of the metadata can't be read: {error}", entry.index));
                         return;
                     }
                 }
@@ -124,7 +125,8 @@ impl<B: Broker> Shard<B> {
         self.coordinator(|it| {
             it.audience.installed = true;
             it.audience.published = index;
-            it.audience.followed = (0..self.shards()).map(|shard| (ShardId(shard), Followed::default())).collect();
+            it.audience.followed =
+                (0..self.shards()).map(|shard| (ShardId(shard), Followed::default())).collect();
         });
         for shard in self.every_shard() {
             if shard == self.this() {
@@ -150,7 +152,8 @@ impl<B: Broker> Shard<B> {
 
     /// Records that all shards follow.
     pub(super) fn records_followed(&self) -> u64 {
-        let slowest = |it: &mut Coordinator<_>| it.audience.followed.values().map(|followed| followed.records).min();
+        let slowest =
+            |it: &mut Coordinator<_>| it.audience.followed.values().map(|followed| followed.records).min();
         self.coordinator(slowest).flatten().unwrap_or(0)
     }
 

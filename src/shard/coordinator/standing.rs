@@ -14,7 +14,8 @@ impl<B: Broker> Shard<B> {
             let standing = it.voter.as_ref()?.quorum.standing();
             let heard = it.voter.as_ref().map(|voter| voter.heard.clone()).unwrap_or_default();
             let one = |id: NodeId, end: Option<u64>| {
-                let (host, port) = self.address_of(id, it.state.broker(id).map(|it| (it.host.clone(), it.port)));
+                let (host, port) =
+                    self.address_of(id, it.state.broker(id).map(|it| (it.host.clone(), it.port)));
                 let heard_ms = if id == this { now_ms } else { heard.get(&id).copied().unwrap_or(-1) };
                 let end = end.unwrap_or(0);
                 let caught_up_ms = if end >= standing.committed { heard_ms } else { -1 };

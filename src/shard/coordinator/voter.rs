@@ -71,9 +71,8 @@ impl<B: Broker> Shard<B> {
 
     fn check_log(&self, conf: &QuorumConf, log: &Recovered) -> Result<(), String> {
         if !log.voters.is_empty() && log.voters != conf.voters {
-            let list = |voters: &[NodeId]| {
-                voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-            };
+            let list =
+                |voters: &[NodeId]| voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
             return Err(format!(
                 "coordinator.voters names nodes {}, but the metadata journal is of the voters {}",
                 list(&conf.voters),
@@ -83,7 +82,9 @@ impl<B: Broker> Shard<B> {
         match log.damage.filter(|_| conf.voters.len() == 1) {
             Some(damage) => {
                 let position = damage.position;
-                Err(format!("the metadata journal: the frame at byte {position} is damaged, later ones are not"))
+                Err(format!(
+                    "the metadata journal: the frame at byte {position} is damaged, later ones are not"
+                ))
             }
             None => Ok(()),
         }

@@ -1,0 +1,133 @@
+"""What is done to a cluster under load. Each scenario returns the gaps: the longest waits for an acknowledgement in ms."""
+
+import itertools
+import signal
+import time
+
+from load import Load
+from nodes import wait_for
+
+
+class Bench:
+    """One cluster and a topic on it; each round has a load of its own."""
+
+    def __init__(self, cluster, topic="chaos", rate=1000):
+        self.cluster, self.topic, self.rate, self.round = cluster, topic, rate, 0
+
+    def load(self, seconds, words=()):
+        self.round += 1
+        out = self.cluster.folder / f"load-{self.round}"
+        prefix = self.cluster.brokers[0].prefix
+        # A topic for each round, so that reading back stays short.
+        self.current = f"{self.topic}-{self.round}"
+        running = Load(self.cluster.bootstrap, self.current, seconds, out, self.rate, prefix, words)
+        wait_for("the load's topic has a leader", lambda: self.leader() > 0, pause=0.02)
+        self.cluster.in_sync(self.current)
+        time.sleep(0.5)
+        return running
+
+    def leader(self):
+        partitions = self.cluster.metadata(self.current).partitions
+        return partitions[0].leader if partitions else -1
+
+    def revive(self):
+        for node in self.cluster.nodes:
+            if not node.is_alive():
+                node.start()
+        count = len(self.cluster.brokers)
+        wait_for("all brokers are back", lambda: len(self.cluster.metadata().brokers) == count)
+
+
+def leader(bench, rounds):
+    """kill -9 of the leader."""
+    return [_kill(bench, bench.leader) for _ in range(rounds)]
+
+
+def acting(bench, rounds):
+    """kill -9 of the leader that is the acting coordinator at the same time."""
+    def controller():
+        return bench.cluster.metadata().controller
+    # A leader on the acting coordinator: as many partitions as brokers, so that one is there.
+    words = ["--partitions", str(len(bench.cluster.brokers))]
+    return [_kill(bench, controller, words) for _ in range(rounds)]
+
+
+def _kill(bench, whom, words=()):
+    running = bench.load(6, words)
+    bench.cluster.node(whom()).kill()
+    result = running.result().check()
+    bench.revive()
+    bench.cluster.in_sync(bench.current)
+    return result.gap_ms
+
+
+def everything(bench, rounds):
+    """kill -9 of all nodes at once; they start again at once."""
+    gaps = []
+    for _ in range(rounds):
+        running = bench.load(8)
+        for node in bench.cluster.nodes:
+            node.signal(signal.SIGKILL)
+        for node in bench.cluster.nodes:
+            node.process.wait()
+            node.start()
+        gaps.append(running.result().check().gap_ms)
+        bench.revive()
+        bench.cluster.in_sync(bench.current)
+    return gaps
+
+
+def pause(bench, rounds):
+    """SIGSTOP of the leader for some seconds: it wakes up as one that has been replaced."""
+    gaps = []
+    for _ in range(rounds):
+        running = bench.load(9)
+        node = bench.cluster.node(bench.leader())
+        node.signal(signal.SIGSTOP)
+        time.sleep(4)
+        node.signal(signal.SIGCONT)
+        gaps.append(running.result().check().gap_ms)
+        bench.cluster.in_sync(bench.current)
+    return gaps
+
+
+def rolling(bench, rounds):
+    """SIGTERM and start of one broker after the other."""
+    gaps = []
+    for _ in range(rounds):
+        running = bench.load(30)
+        for node in bench.cluster.nodes:
+            node.stop()
+            node.start()
+            bench.revive()
+            bench.cluster.in_sync(bench.current)
+        gaps.append(running.result().check().gap_ms)
+    return gaps
+
+
+def outlive(bench, rounds):
+    """All brokers but one are killed, one after the other, in each order: the last one has everything."""
+    gaps = []
+    orders = itertools.cycle(itertools.permutations([node.number for node in bench.cluster.brokers]))
+    for order in itertools.islice(orders, rounds):
+        running = bench.load(10)
+        members = [p.replicas for p in bench.cluster.metadata(bench.current).partitions][0]
+        doomed = [number for number in order if number in members][:-1]
+        for number in doomed:
+            bench.cluster.node(number).kill()
+            wait_for("somebody leads", lambda: bench.leader() not in (-1, *doomed) or len(doomed) == 0, pause=0.02)
+            time.sleep(1)
+        gaps.append(running.result().check().gap_ms)
+        bench.revive()
+        bench.cluster.in_sync(bench.current)
+    return gaps
+
+
+SCENARIOS = {
+    "leader": leader,
+    "acting": acting,
+    "everything": everything,
+    "pause": pause,
+    "rolling": rolling,
+    "outlive": outlive,
+}

@@ -1,0 +1,106 @@
+//! After the trouble: the cluster becomes whole within a bounded time, and everything that it promised is there, on
+//! every replica.
+
+use super::Cluster;
+use super::consumer::read_all;
+use super::router::{Router, describe};
+use crate::sim::broker::{End, Node};
+use crate::sim::workload::Place;
+use crate::wire::generated::metadata_response::MetadataResponsePartition;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long it may take until everything is well once nothing is wrong any more. Processes that are down may take 6
+/// seconds to come back, and followers that are far behind have to catch up.
+pub(super) const LIVENESS: Duration = Duration::from_secs(60);
+
+/// Waits until all nodes serve and every partition has a leader and all its replicas in sync, as every node sees it.
+pub(super) async fn recovers(cluster: &Rc<Cluster>) {
+    within(cluster, "all replicas in sync", async || is_whole(cluster).await).await;
+}
+
+async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
+    let until = cluster.exec.now() + LIVENESS;
+    while !holds().await {
+        assert!(cluster.exec.now() < until, "{what}: not so {LIVENESS:?} after the trouble");
+        cluster.exec.sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn brokers(cluster: &Cluster) -> impl Iterator<Item = &Rc<Node>> {
+    cluster.nodes.iter().filter(|node| node.id() <= cluster.shape.brokers)
+}
+
+async fn is_whole(cluster: &Rc<Cluster>) -> bool {
+    for node in brokers(cluster) {
+        if !sees(cluster, node.id(), |partition| {
+            let replicas: BTreeSet<i32> = partition.replica_nodes.iter().copied().collect();
+            let isr: BTreeSet<i32> = partition.isr_nodes.iter().copied().collect();
+            partition.leader_id >= 0 && replicas == isr
+        })
+        .await
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether every partition is so as a node sees it.
+async fn sees(cluster: &Rc<Cluster>, node: i32, holds: impl Fn(&MetadataResponsePartition) -> bool) -> bool {
+    let topics: BTreeSet<u32> = cluster.histories.borrow().keys().map(|place| place.0).collect();
+    let mut router = Router::new(cluster.clone());
+    let Some(client) = router.node(node) else { return false };
+    for topic in topics {
+        match describe(&client, topic).await {
+            Some(partitions) if partitions.iter().all(&holds) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Reads everything and judges it; then again and again while one broker after the other is down, so that every replica
+/// gets to lead.
+pub(super) async fn judge(cluster: &Rc<Cluster>) {
+    let places: Vec<Place> = cluster.histories.borrow().keys().copied().collect();
+    for place in &places {
+        let end = read_whole(cluster, *place).await;
+        cluster.histories.borrow()[place].judge(0, end);
+    }
+    if cluster.shape.factor < 2 || cluster.shape.min_isr > 1 && cluster.shape.factor == 2 {
+        return;
+    }
+    for node in brokers(cluster) {
+        node.end(End::Stop).await;
+        let other = brokers(cluster).find(|other| other.id() != node.id()).expect("there are several").id();
+        let moved = async || {
+            sees(cluster, other, |partition| partition.leader_id >= 0 && partition.leader_id != node.id())
+                .await
+        };
+        within(cluster, "leaders move away from a broker that stops", moved).await;
+        for place in &places {
+            let end = read_whole(cluster, *place).await;
+            cluster.histories.borrow()[place].judge(0, end);
+        }
+        node.launch();
+        recovers(cluster).await;
+    }
+}
+
+/// Reads a partition from its leader to its end.
+async fn read_whole(cluster: &Rc<Cluster>, place: Place) -> i64 {
+    let mut router = Router::new(cluster.clone());
+    let until = cluster.exec.now() + LIVENESS;
+    loop {
+        assert!(cluster.exec.now() < until, "{place:?} can't be read");
+        if let Some(client) = router.leader(place).await
+            && let Some(end) = read_all(cluster, &client, place).await
+        {
+            return end;
+        }
+        router.lost(place, true);
+        cluster.pause().await;
+    }
+}

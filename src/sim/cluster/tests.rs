@@ -1,0 +1,99 @@
+//! Seeds of clusters, and faults that they must find.
+
+use super::run;
+use crate::base::mutant::{Mutant, plant};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Seeds of one `cargo test`.
+const SEEDS: u64 = 60;
+
+/// Seeds within which every planted fault must be noticed.
+const MUTANT_SEEDS: u64 = 2000;
+
+fn seeds_that_failed() -> impl Iterator<Item = u64> {
+    let lines = include_str!("../../../tests/cluster-seeds.txt").lines();
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+}
+
+/// Seeds that are known to notice a fault; tried first.
+fn seeds_that_noticed(mutant: Mutant) -> impl Iterator<Item = u64> {
+    let lines = include_str!("../../../tests/cluster-mutants.txt").lines();
+    let name = format!("{mutant:?}");
+    let seed = move |line: &str| line.strip_prefix(&name)?.strip_prefix(' ')?.trim().parse().ok();
+    lines.filter_map(seed)
+}
+
+/// A number that a person gave.
+fn asked(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a person names the seed")]
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib cluster::tests::one_seed -- --nocapture`.
+#[test]
+fn one_seed() {
+    if let Some(seed) = asked("RINGLOG_CLUSTER_SEED") {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).without_time().init();
+        println!("{:?}", run(seed));
+    }
+}
+
+/// Runs as many further seeds: `RINGLOG_CLUSTER_SEEDS=10000 cargo test --lib cluster::tests::more_seeds -- --nocapture`.
+/// `RINGLOG_CLUSTER_FROM` says where to begin.
+#[test]
+fn more_seeds() {
+    let from = asked("RINGLOG_CLUSTER_FROM").unwrap_or(SEEDS);
+    for seed in from..from + asked("RINGLOG_CLUSTER_SEEDS").unwrap_or(0) {
+        println!("seed {seed}: {:?}", run(seed));
+    }
+}
+
+#[test]
+fn acknowledged_records_survive_every_seed() {
+    let mut acknowledged = 0;
+    for seed in seeds_that_failed().chain(0..SEEDS) {
+        println!("seed {seed}");
+        acknowledged += run(seed).acknowledged;
+    }
+    assert!(acknowledged > 50 * 60, "the runs do something: {acknowledged} records");
+}
+
+#[test]
+fn a_seed_is_a_run_and_another_seed_another() {
+    let first: Vec<_> = (0..3).map(run).collect();
+    assert_eq!(first, (0..3).map(run).collect::<Vec<_>>());
+    assert!(first.windows(2).all(|pair| pair[0].trace != pair[1].trace));
+}
+
+/// The first seed that notices the fault.
+fn caught(mutant: Mutant) -> Option<u64> {
+    plant(Some(mutant));
+    let mut seeds = seeds_that_noticed(mutant).chain(0..MUTANT_SEEDS);
+    let found = seeds.find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
+    plant(None);
+    found
+}
+
+/// Plants one fault: `RINGLOG_CLUSTER_MUTANT=NAME cargo test --lib cluster::tests::one_mutant -- --nocapture`.
+#[test]
+fn one_mutant() {
+    #[expect(clippy::disallowed_methods, reason = "a person names the fault")]
+    let Ok(name) = std::env::var("RINGLOG_CLUSTER_MUTANT") else { return };
+    let mutant = Mutant::OF_CLUSTERS.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
+    println!("{mutant:?}: seed {:?}", caught(*mutant));
+}
+
+#[test]
+fn every_planted_fault_is_caught() {
+    let missed: Vec<_> = Mutant::OF_CLUSTERS
+        .iter()
+        .filter(|mutant| {
+            let seed = caught(**mutant);
+            println!("{mutant:?}: seed {seed:?}");
+            seed.is_none()
+        })
+        .collect();
+    assert!(missed.is_empty(), "no seed notices {missed:?}");
+}
