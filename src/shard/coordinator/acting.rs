@@ -184,7 +184,9 @@ impl<B: Broker> Shard<B> {
     fn turn_away(&self, answers: Vec<Answer>) {
         for (from, outcomes) in answers {
             match from {
-                Asker::Shard(origin) => self.refuse_proposal(origin, outcomes.len(), ErrorCode::NotController),
+                Asker::Shard(origin) => {
+                    self.refuse_proposal(origin, outcomes.len(), ErrorCode::NotController)
+                }
                 Asker::Peer(slot) => slot.give(Err(self.not_acting())),
                 Asker::Nobody => {}
             }
