@@ -108,8 +108,6 @@ pub enum Mutant {
     ForgetVote,
     /// Cut a voter's log at damage in its middle, and go on voting.
     CutDamage,
-    /// Let a voter that mends take a log that lacks what it may have acknowledged.
-    MendEarly,
     /// Let a leader act before it knows what is committed.
     ActEarly,
     /// Let a broker that may have lost records stay in sync or eligible.
@@ -209,7 +207,6 @@ impl Mutant {
         Mutant::UnflushedAppend,
         Mutant::ForgetVote,
         Mutant::CutDamage,
-        Mutant::MendEarly,
         Mutant::ActEarly,
     ];
 }

@@ -8,7 +8,6 @@ use super::disk::Recovered;
 use super::effects::Committed;
 use super::message::Whole;
 use crate::base::NodeId;
-use crate::base::mutant::{Mutant, planted};
 
 /// Heartbeats between two times that it asks.
 const PAUSE_HEARTBEATS: usize = 4;
@@ -39,8 +38,7 @@ impl Mending {
 
     /// Looks at a leader's log; the log to begin with, if it does.
     pub(super) fn judge(&self, whole: Whole, voters: &[NodeId]) -> Option<Recovered> {
-        let enough = whole.commit >= self.last || planted(Mutant::MendEarly);
-        if self.taken.is_some() || !enough {
+        if self.taken.is_some() || whole.commit < self.last {
             return None;
         }
         let begin = whole.snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
