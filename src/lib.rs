@@ -12,6 +12,7 @@ pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod peer;
+pub mod quorum;
 pub mod replica;
 pub mod rt;
 pub mod seam;

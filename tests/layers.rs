@@ -23,6 +23,7 @@ const LAYERS: &[Layer] = &[
     layer("seam", &["base"]),
     layer("log", &["base", "wire"]),
     layer("cluster", &["base", "wire"]),
+    layer("quorum", &["base", "wire"]),
     layer("peer", &["base", "wire", "cluster"]),
     layer("replica", &["base", "wire", "log"]),
     layer("group", &["base", "wire"]),
@@ -35,16 +36,16 @@ const LAYERS: &[Layer] = &[
     layer(
         "shard",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "peer", "replica", "group", "txn",
-            "security", "api",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica",
+            "group", "txn", "security", "api",
         ],
     ),
     layer("rt", &["base", "metrics", "seam"]),
     layer(
         "sim",
         &[
-            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "peer", "replica", "group", "txn",
-            "security", "api", "shard",
+            "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica",
+            "group", "txn", "security", "api", "shard",
         ],
     ),
     layer("load", &["base", "wire", "conf", "metrics", "seam", "rt"]),
@@ -53,7 +54,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 const EVERYTHING: &[&str] = &[
-    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "peer", "replica", "group", "txn",
+    "base", "wire", "conf", "metrics", "seam", "log", "cluster", "quorum", "peer", "replica", "group", "txn",
     "security", "api", "shard", "rt", "sim", "load", "boot",
 ];
 
@@ -78,13 +79,15 @@ const OUTSIDE: &[Layer] = &[
     layer("hdrhistogram", &["metrics", "load"]),
     layer("prometheus_client", &["metrics"]),
     layer("futures_lite", &["seam", "shard", "rt", "sim", "load", "boot", "bin"]),
-    layer("crc32c", &["wire", "log", "cluster", "load"]),
+    layer("crc32c", &["wire", "log", "cluster", "quorum", "load"]),
     layer("flate2", &["wire"]),
     layer("lz4_flex", &["wire"]),
     layer("snap", &["wire"]),
     layer("zstd", &["wire"]),
     layer("zerocopy", &["base", "wire", "log"]),
+    layer("raft", &["quorum"]),
     layer("regex", &["group", "txn"]),
+    layer("slog", &["quorum"]),
     layer("bytes", EVERYTHING),
 ];
 

@@ -1,7 +1,7 @@
 """Differences that are meant, each with its reason; docs/PROTOCOL.md tells users of the ones they could notice."""
 import re
 
-ELR = "eligible leader replicas (KIP-966) come with replication"
+ELR = "min.insync.replicas of all brokers is an ordinary key here"
 FEATURES = "a feature is told once what it stands for is there"
 WHOLE = "batches are whole, where Apache Kafka cuts the last one at the limit"
 LENIENT = "a senseless number in a fetch is read as the nearest one that makes sense"
@@ -48,8 +48,8 @@ KNOWN = [
     ("alter_broker_configs/*listeners*", NAMES),
     ("alter_broker_configs/*compression.type=zzz*", LATER),
     ("alter_topic_configs/compression.gzip.level=0*", LATER),
-    ("quorum/*/LeaderEpoch", "nobody else could be elected"),
-    ("quorum/*/Listeners*", "there is one listener"),
+    ("quorum/*/LeaderEpoch", "terms are counted by another quorum"),
+    ("quorum/*/Listeners*", "voters are told by where their peers reach them"),
     ("quorum/*/ReplicaDirectoryId", "the metadata has no directory of its own"),
     ("reassign/nothing/ErrorMessage", "no text and an empty one are the same to clients"),
     ("alter_topic_configs/operation 9/*", "what the client did wrong isn't the broker's failure"),

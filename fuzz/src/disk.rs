@@ -1,12 +1,13 @@
 //! Bytes that come from a disk.
 
 use bytes::Bytes;
-use ringlog::base::LeaderEpoch;
-use ringlog::cluster::{Journal, Record, frame};
+use ringlog::base::{LeaderEpoch, NodeId};
+use ringlog::cluster::Record;
 use ringlog::conf::{BrokerConf, KEYS, Layers, Source, explain};
 use ringlog::log::checkpoint::Checkpoint;
 use ringlog::log::scan::Scan;
 use ringlog::log::segment::{SegmentHeader, SegmentName};
+use ringlog::quorum::{check_message, read, written};
 use ringlog::wire::batch::BatchMeta;
 use ringlog::wire::{Reader, Writer};
 
@@ -28,7 +29,7 @@ pub fn scan(data: &[u8]) {
 fn scanned(data: &[u8]) {
     let base = data.first_chunk().map_or(0, |head| i64::from_be_bytes(*head)).max(0);
     for at_end in [false, true] {
-        let mut scan = Scan { next_offset: base, epoch: LeaderEpoch(-1) };
+        let mut scan = Scan { next_offset: base, epoch: LeaderEpoch(-1), holes: false };
         let mut position = 0;
         while let Ok(meta) = scan.take(&data[position..], at_end) {
             position += meta.bytes;
@@ -75,13 +76,24 @@ pub fn checkpoint(data: &[u8]) {
 /// The metadata journal, as it is and as one frame whose CRC is right.
 pub fn journal(data: &[u8]) {
     let mut right = u32::try_from(data.len()).expect("inputs are small").to_be_bytes().to_vec();
-    right.extend(crc32c::crc32c_append(crc32c::crc32c(&0_u32.to_be_bytes()), data).to_be_bytes());
-    right.extend(data);
-    for bytes in [data, &right] {
-        let Ok(journal) = Journal::read(&Bytes::copy_from_slice(bytes)) else { continue };
-        let (again, _) = frame(&journal.records, 0);
-        let read = Journal::read(&again.into()).expect("our own frame reads");
-        assert_eq!(read.records, journal.records);
+    let chained = [&[0; 4], data].concat();
+    right.extend(crc32c::crc32c(&chained).to_be_bytes());
+    right.extend(chained);
+    // Whose it is stands behind its version.
+    let node =
+        |at: usize| data.get(at..at + 4).map_or(0, |id| i32::from_be_bytes(id.try_into().expect("four")));
+    for (bytes, node) in [(data, node(13)), (&right, node(1))] {
+        let Ok(log) = read(&Bytes::copy_from_slice(bytes), NodeId(node)) else { continue };
+        let again = read(&written(&log, NodeId(node)), NodeId(node)).expect("our own frame reads");
+        assert_eq!((&again.entries, &again.snapshot), (&log.entries, &log.snapshot));
+        assert_eq!((again.term, again.vote, again.last()), (log.term, log.vote, log.last()));
+    }
+}
+
+/// A message of the coordinators' quorum.
+pub fn quorum_message(data: &[u8]) {
+    if let Ok(Some(again)) = check_message(&Bytes::copy_from_slice(data)) {
+        assert_eq!(check_message(&again), Ok(Some(again)));
     }
 }
 

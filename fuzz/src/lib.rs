@@ -41,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     target("segment_header", disk::segment_header, 8, 64 << 10),
     target("checkpoint", disk::checkpoint, 64, 64 << 10),
     target("journal", disk::journal, 256, 64 << 10),
+    target("quorum_message", disk::quorum_message, 256, 64 << 10),
     target("record", disk::record, 256, 64 << 10),
     target("config", disk::config, 256, 256 << 10),
 ];

@@ -5,7 +5,7 @@ use ringlog::base::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId,
     TopicPartition,
 };
-use ringlog::cluster::{BrokerEntry, Command, Outcome, PartitionEntry, Record, frame};
+use ringlog::cluster::{BrokerEntry, Command, Outcome, PartitionEntry, Record};
 use ringlog::conf::{PROFILES, sample};
 use ringlog::log::checkpoint::Checkpoint;
 use ringlog::log::segment::{Compacted, SegmentHeader, SegmentName};
@@ -13,6 +13,7 @@ use ringlog::peer::{
     Followed, Hello, Kind, NotActing, Proposed, ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead,
     Reply, Request, Welcome, write_reply, write_request,
 };
+use ringlog::quorum::{Committed, Effects, Input, Quorum, QuorumConf, Recovered, Snapshot, written as frame};
 use ringlog::wire::Writer;
 use ringlog::wire::batch::{BatchBuilder, BatchMeta, Codec};
 use ringlog::wire::compress::compress;
@@ -50,9 +51,12 @@ pub fn seeds(target: &str, golden: &Path) -> Vec<Vec<u8>> {
         ],
         "checkpoint" => vec![unpadded(&checkpoint())],
         "journal" => {
-            let (whole, _) = frame(&metadata(), 0);
-            vec![written(&metadata(), true), whole]
+            let whole = frame(&log(), NodeId(1));
+            let body =
+                usize::try_from(u32::from_be_bytes(*whole.first_chunk().expect("a length"))).expect("small");
+            vec![whole[12..12 + body].to_vec(), whole.to_vec()]
         }
+        "quorum_message" => messages(),
         "record" => metadata().iter().map(|record| written(std::slice::from_ref(record), false)).collect(),
         "config" => {
             let profiles = PROFILES.iter().map(|(_, text)| text.as_bytes().to_vec());
@@ -180,7 +184,7 @@ fn compacted() -> Compacted {
 
 fn segment(compacted: Option<Compacted>) -> SegmentHeader {
     let partition = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
-    SegmentHeader { partition, base_offset: 42, created_ms: 1, compacted }
+    SegmentHeader { partition, base_offset: 42, created_ms: 1, holes: false, compacted }
 }
 
 fn checkpoint() -> Vec<u8> {
@@ -200,6 +204,50 @@ fn checkpoint() -> Vec<u8> {
 fn unpadded(file: &[u8]) -> Vec<u8> {
     let length = u32::from_be_bytes(file[8..12].try_into().expect("four bytes"));
     file[..16 + length as usize].to_vec()
+}
+
+fn log() -> Recovered {
+    let entry = |index, data: Vec<u8>| Committed { index, term: 2, data: data.into() };
+    Recovered {
+        voters: (1..=3).map(NodeId).collect(),
+        term: 3,
+        vote: Some(NodeId(2)),
+        commit: 8,
+        snapshot: Some(Snapshot { index: 7, term: 1, data: Bytes::from_static(b"state") }),
+        entries: vec![entry(8, written(&metadata(), true)), entry(9, Vec::new())],
+        ..Recovered::default()
+    }
+}
+
+/// What two of three voters say to each other until one of them leads.
+fn messages() -> Vec<Vec<u8>> {
+    let voter = |id| {
+        let conf = QuorumConf {
+            id: NodeId(id),
+            voters: (1..=3).map(NodeId).collect(),
+            election_ticks: 2,
+            heartbeat_ticks: 1,
+            seed: 1,
+        };
+        Quorum::new(conf, Recovered::default())
+    };
+    let mut voters = [voter(1), voter(2)];
+    let mut said = vec![vec![1, 0]];
+    let mut inputs: Vec<(usize, Input)> = vec![(0, Input::Start), (1, Input::Start)];
+    inputs.extend((0..8).map(|_| (0, Input::Tick)));
+    inputs.reverse();
+    while let Some((nth, input)) = inputs.pop() {
+        let mut out = Effects::default();
+        voters[nth].step(input, &mut out);
+        for (to, bytes) in out.send {
+            said.push(bytes.to_vec());
+            let from = NodeId(if nth == 0 { 1 } else { 2 });
+            let nth = usize::try_from(to.0 - 1).expect("a voter");
+            inputs.extend((nth < 2).then_some((nth, Input::Message { from, bytes })));
+        }
+        inputs.extend(out.write.map(|write| (nth, Input::Persisted { number: write.number, anew: false })));
+    }
+    said
 }
 
 fn metadata() -> Vec<Record> {

@@ -174,6 +174,7 @@ fn read(want: Want, read_committed: bool) -> ReadOp {
         max_bytes: want.max_bytes,
         first_whole: false,
         read_committed,
+        follower: None,
     }
 }
 

@@ -3,8 +3,8 @@
 //! A version above 5 gets error 35 in version 0 with this API's own range, so that the client can ask again (row 3).
 //! Version 5 checks that the client reached the cluster and node it meant (KIP-1242); it names both or neither.
 //!
-//! Features: metadata.version, group.version (KIP-848) and transaction.version (KIP-890); the others come with what
-//! they stand for.
+//! Features: metadata.version, eligible.leader.replicas.version (KIP-966), group.version (KIP-848) and
+//! transaction.version (KIP-890); the others come with what they stand for.
 
 use super::registry::API_TABLE;
 use super::{Api, Context, Plan};
@@ -20,6 +20,9 @@ pub(super) const API: Api = Api { key: 18, name: "ApiVersions", min: 0, served_m
 /// don't act on it.
 const METADATA_VERSIONS: (i16, i16) = (7, 33);
 
+/// Levels of `eligible.leader.replicas.version`: 1 is that there are such replicas.
+const ELIGIBLE_VERSIONS: (i16, i16) = (0, 1);
+
 /// Levels of `group.version`: 1 is the consumer protocol.
 const GROUP_VERSIONS: (i16, i16) = (0, 1);
 
@@ -28,7 +31,8 @@ const GROUP_VERSIONS: (i16, i16) = (0, 1);
 const TRANSACTION_VERSIONS: (i16, i16) = (0, 2);
 
 /// What is supported, and at its highest level in force.
-const FEATURES: [(&str, (i16, i16)); 3] = [
+const FEATURES: [(&str, (i16, i16)); 4] = [
+    ("eligible.leader.replicas.version", ELIGIBLE_VERSIONS),
     ("group.version", GROUP_VERSIONS),
     ("metadata.version", METADATA_VERSIONS),
     ("transaction.version", TRANSACTION_VERSIONS),

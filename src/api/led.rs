@@ -18,11 +18,12 @@ use crate::wire::generated::{
 const NOT_LEADER: i16 = ErrorCode::NotLeaderOrFollower.code();
 const NOBODY: i16 = ErrorCode::LeaderNotAvailable.code();
 
-/// Three brokers; of the topic's partitions the first is led here, the others are not, and the last by nobody.
+/// Four brokers; of the topic's partitions the first is led here, the others are not, and the last by nobody.
 fn fixture() -> Fixture {
-    let mut fixture = Fixture::cluster(3);
-    fixture.replicated("t", &[&[1, 2], &[2, 1], &[2, 3], &[3]]);
+    let mut fixture = Fixture::cluster(4);
+    fixture.replicated("t", &[&[1, 2], &[2, 1], &[2, 3], &[3, 4]]);
     fixture.fence(3, true);
+    fixture.fence(4, true);
     fixture
 }
 
@@ -45,7 +46,7 @@ fn metadata_tells_who_leads_who_is_in_sync_and_who_is_away() {
         (0, 1, 0, (&[1, 2], &[1, 2], &[])),
         (0, 2, 0, (&[2, 1], &[2, 1], &[])),
         (0, 2, 0, (&[2, 3], &[2], &[3])),
-        (NOBODY, -1, 1, (&[3], &[], &[3])),
+        (NOBODY, -1, 2, (&[3, 4], &[], &[3, 4])),
     ];
     assert_eq!(facts.collect::<Vec<_>>(), expected);
 }
@@ -67,7 +68,7 @@ fn topics_are_described_with_who_is_eligible() {
         .message();
     let last = &told.topics[0].partitions[3];
     assert_eq!((last.error_code, last.leader_id, &last.isr_nodes), (NOBODY, -1, &vec![]));
-    assert_eq!((&last.eligible_leader_replicas, &last.offline_replicas), (&Some(vec![3]), &vec![3]));
+    assert_eq!((&last.eligible_leader_replicas, &last.offline_replicas), (&Some(vec![4]), &vec![3, 4]));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn the_cluster_is_described_without_who_is_away_unless_asked_for() {
         told.brokers.iter().map(|broker| (broker.broker_id, broker.is_fenced)).collect()
     };
     assert_eq!(ask(false), [(1, false), (2, false)]);
-    assert_eq!(ask(true), [(1, false), (2, false), (3, true)]);
+    assert_eq!(ask(true), [(1, false), (2, false), (3, true), (4, true)]);
 }
 
 #[test]

@@ -30,6 +30,12 @@ pub const LEADERS_MOVED_AT_ONCE_MAX: usize = 100;
 /// Topics that one Metadata request creates; a client that names more gets the others when it asks again.
 pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
 
+/// Voters of the coordinators' quorum: more than seven cost more than their loss would.
+pub const VOTERS_MAX: usize = 7;
+
+/// Bytes of committed entries in one answer to a node that follows the metadata, about.
+pub const FOLLOWED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Shards in one process.
 pub const SHARDS_MAX: u16 = 256;
 

@@ -72,6 +72,46 @@ pub enum Mutant {
     KeepAborted,
     /// Let compaction take away what tells of a producer's last sequence number.
     ForgetLastSequence,
+    /// Let a new follower cut its log to its high watermark (KIP-101).
+    TruncateToHighWatermark,
+    /// Let a follower cut its log where the leader's epoch ends, whatever epochs it has itself (KIP-279).
+    IgnoreOwnEpochs,
+    /// Let a leader serve followers of any leader epoch.
+    AnyLeaderEpoch,
+    /// Let a leader take for a part of its log what isn't.
+    IgnoreDivergence,
+    /// Commit what the in-sync set of the metadata has, whatever was proposed.
+    CommittedIsrOnly,
+    /// Let a follower be in sync that hasn't what the leader found in its log when it became one.
+    JoinBeforeEpochStart,
+    /// Let a follower be in sync that hasn't flushed what is committed.
+    JoinUnflushed,
+    /// Take for a follower what fetched in an earlier life of it (KIP-903).
+    AdmitStaleBrokers,
+    /// Lead because an earlier life of the node did.
+    LeadFromEarlierLife,
+    /// Commit though fewer are in sync than there must be.
+    CommitUnderMinIsr,
+    /// Take for kept what a follower hasn't flushed.
+    CountUnflushed,
+    /// Leave what a follower cut off in its files.
+    UndurableCut,
+    /// Forget leader epochs at a restart.
+    ForgetEpochs,
+    /// Keep leader epochs of what was cut off.
+    KeepCutEpochs,
+    /// Let votes leave before they survive a crash.
+    UnflushedVote,
+    /// Let a voter acknowledge entries before they survive a crash.
+    UnflushedAppend,
+    /// Let a voter forget whom it voted for when it starts.
+    ForgetVote,
+    /// Cut a voter's log at damage in its middle, and go on voting.
+    CutDamage,
+    /// Let a voter that mends take a log that lacks what it may have acknowledged.
+    MendEarly,
+    /// Let a leader act before it knows what is committed.
+    ActEarly,
     /// Let a broker that may have lost records stay in sync or eligible.
     TrustLossyRestart,
     /// Leave who is fenced in sync.
@@ -126,6 +166,23 @@ impl Mutant {
         Mutant::DropTombstonesAtOnce,
     ];
 
+    /// Those of replication that the model of it must notice.
+    pub const OF_REPLICATION: &'static [Mutant] = &[
+        Mutant::TruncateToHighWatermark,
+        Mutant::IgnoreOwnEpochs,
+        Mutant::AnyLeaderEpoch,
+        Mutant::IgnoreDivergence,
+        Mutant::CommittedIsrOnly,
+        Mutant::JoinBeforeEpochStart,
+        Mutant::JoinUnflushed,
+        Mutant::AdmitStaleBrokers,
+        Mutant::LeadFromEarlierLife,
+        Mutant::CommitUnderMinIsr,
+        Mutant::CountUnflushed,
+        Mutant::ForgetEpochs,
+        Mutant::KeepCutEpochs,
+    ];
+
     /// Those of elections that the exhaustive model of `cluster` must notice.
     pub const OF_ELECTIONS: &'static [Mutant] = &[
         Mutant::TrustLossyRestart,
@@ -144,6 +201,16 @@ impl Mutant {
         Mutant::DropMarkersEarly,
         Mutant::KeepAborted,
         Mutant::ForgetLastSequence,
+    ];
+
+    /// Those of the coordinators' quorum that its little network must notice.
+    pub const OF_QUORUM: &'static [Mutant] = &[
+        Mutant::UnflushedVote,
+        Mutant::UnflushedAppend,
+        Mutant::ForgetVote,
+        Mutant::CutDamage,
+        Mutant::MendEarly,
+        Mutant::ActEarly,
     ];
 }
 

@@ -7,7 +7,6 @@ mod command;
 mod configs;
 mod decide;
 mod entry;
-mod journal;
 mod names;
 mod placement;
 mod record;
@@ -21,7 +20,6 @@ pub use command::{
 pub use configs::{Edit, Target, edit};
 pub use decide::decide;
 pub use entry::{BrokerEntry, NO_LEADER, PartitionEntry, Topic};
-pub use journal::{Journal, JournalError, frame};
 pub use names::{check_topic_name, is_internal_topic};
 pub use placement::{broken_assignment, owner_shard};
 pub use record::Record;

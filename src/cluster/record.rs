@@ -8,7 +8,7 @@ use super::codec::{
     Decoded, broker, map, node, nodes, partition, put_broker, put_map, put_node, put_partition, text,
 };
 use super::entry::{BrokerEntry, PartitionEntry};
-use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, PartitionIndex, TopicId};
+use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
 use crate::wire::{DecodeError, Reader, Str, Writer};
 use std::collections::BTreeMap;
 
@@ -129,6 +129,17 @@ impl Record {
         match self {
             Record::Broker { id, .. } | Record::BrokerState { id, .. } | Record::RemoveBroker { id } => {
                 Some(*id)
+            }
+            _ => None,
+        }
+    }
+
+    /// The one partition that it changes, if it is one.
+    #[must_use]
+    pub fn partition(&self) -> Option<TopicPartition> {
+        match self {
+            Record::PartitionChange { topic, partition, .. } | Record::Leader { topic, partition, .. } => {
+                Some(TopicPartition { topic: *topic, partition: *partition })
             }
             _ => None,
         }

@@ -25,6 +25,8 @@ pub struct SegmentFacts {
     pub largest_timestamp: i64,
     /// When it was made, in ms.
     pub created_ms: i64,
+    /// There may be gaps between its batches.
+    pub holes: bool,
 }
 
 /// A partition's checkpoint.
@@ -42,6 +44,8 @@ pub struct Checkpoint {
     pub segments: Vec<SegmentFacts>,
     /// Compaction's dirty point: below, each key occurs once.
     pub clean: Offset,
+    /// How far consumers saw when this was written.
+    pub high_watermark: Offset,
 }
 
 impl Checkpoint {
@@ -73,6 +77,9 @@ impl Checkpoint {
             w.i64(segment.created_ms);
         }
         w.i64(self.clean);
+        w.i64(self.high_watermark);
+        self.producers.encode_unsettled(&mut w);
+        self.segments.iter().for_each(|segment| w.bool(segment.holes));
         let body = w.into_pieces().concat();
         let mut file = MAGIC.to_be_bytes().to_vec();
         file.extend_from_slice(&u32::try_from(body.len()).expect("a checkpoint is small").to_be_bytes());
@@ -109,10 +116,20 @@ impl Checkpoint {
                 end: r.i64()?.cast_unsigned(),
                 largest_timestamp: r.i64()?,
                 created_ms: r.i64()?,
+                holes: false,
             });
         }
         // Checkpoints of before there was compaction end here.
         checkpoint.clean = if r.remaining() > 0 { r.i64()? } else { 0 };
+        // And those of before there were followers here.
+        checkpoint.high_watermark = checkpoint.durable;
+        if r.remaining() > 0 {
+            checkpoint.high_watermark = r.i64()?;
+            checkpoint.producers.decode_unsettled(&mut r)?;
+            for segment in &mut checkpoint.segments {
+                segment.holes = r.bool()?;
+            }
+        }
         r.finish()?;
         Ok(checkpoint)
     }
@@ -124,7 +141,8 @@ mod tests {
 
     #[test]
     fn checkpoints_round_trip_and_no_damage_passes() {
-        let mut checkpoint = Checkpoint { log_start: 3, durable: 9, clean: 5, ..Checkpoint::default() };
+        let mut checkpoint =
+            Checkpoint { log_start: 3, durable: 9, clean: 5, high_watermark: 7, ..Checkpoint::default() };
         checkpoint.epochs.assign(LeaderEpoch(1), 3);
         let facts = SegmentFacts {
             base_offset: 3,
@@ -132,6 +150,7 @@ mod tests {
             end: 5000,
             largest_timestamp: i64::MIN,
             created_ms: 7,
+            holes: true,
         };
         checkpoint.segments.push(facts);
         let file = checkpoint.encode();

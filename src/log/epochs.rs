@@ -61,6 +61,11 @@ impl EpochCache {
         }
     }
 
+    /// Records from an offset on are gone, and epochs that began there.
+    pub fn truncate_end(&mut self, log_end: Offset) {
+        self.starts.retain(|(_, start)| *start < log_end);
+    }
+
     /// Epochs and their starts.
     #[must_use]
     pub fn entries(&self) -> &[(LeaderEpoch, Offset)] {
@@ -95,6 +100,15 @@ mod tests {
     fn an_epoch_without_records_leaves_no_trace() {
         assert_eq!(cache(&[(1, 0), (2, 10), (3, 10)]).entries(), cache(&[(1, 0), (3, 10)]).entries());
         assert_eq!(cache(&[(2, 0), (1, 5), (2, 7)]).entries(), cache(&[(2, 0)]).entries());
+    }
+
+    #[test]
+    fn truncating_the_end_forgets_epochs_that_began_there() {
+        let mut cache = cache(&[(1, 0), (3, 10), (4, 20)]);
+        cache.truncate_end(20);
+        assert_eq!(cache.entries(), [(LeaderEpoch(1), 0), (LeaderEpoch(3), 10)]);
+        cache.truncate_end(0);
+        assert!(cache.entries().is_empty());
     }
 
     #[test]

@@ -265,6 +265,21 @@ impl ProducerStates {
         self.transactions.settle(upto);
     }
 
+    /// Records from an offset on are gone: all is as it was before them. Nothing below is settled any less.
+    pub fn truncate_end(&mut self, offset: Offset) {
+        while let Some(before) = self.unsettled.pop_back_if(|before| before.at >= offset) {
+            match before.producer {
+                Some(producer) => drop(self.producers.insert(before.id, producer)),
+                None => drop(self.producers.remove(&before.id)),
+            }
+        }
+        for producer in self.producers.values_mut() {
+            producer.batches.retain(|batch| batch.base_offset < offset);
+        }
+        let open = self.producers.values().filter_map(|producer| producer.open).collect();
+        self.transactions.truncate_end(offset, open);
+    }
+
     /// The transactions in the partition.
     #[must_use]
     pub fn transactions(&self) -> &Transactions {

@@ -25,6 +25,8 @@ pub struct Scan {
     pub next_offset: Offset,
     /// Epoch that it must not fall below.
     pub epoch: LeaderEpoch,
+    /// The segment was copied from a compacted one: there may be gaps, and batches that lost all their records.
+    pub holes: bool,
 }
 
 impl Scan {
@@ -44,10 +46,10 @@ impl Scan {
         let meta = BatchMeta::read(bytes).ok_or(Stop::Bad)?;
         let next_offset = meta.last_offset().checked_add(1).ok_or(Stop::Bad)?;
         let follows = meta.magic == 2
-            && meta.base_offset == self.next_offset
+            && (meta.base_offset == self.next_offset || self.holes && meta.base_offset > self.next_offset)
             && meta.leader_epoch >= self.epoch
             && meta.last_offset_delta >= 0
-            && meta.count >= 1;
+            && meta.count >= i32::from(!self.holes);
         if !follows {
             return Err(Stop::Bad);
         }
@@ -78,7 +80,7 @@ mod tests {
     }
 
     fn scan(bytes: &[u8]) -> (Offset, usize, Stop) {
-        let mut scan = Scan { next_offset: 0, epoch: LeaderEpoch(2) };
+        let mut scan = Scan { next_offset: 0, epoch: LeaderEpoch(2), holes: false };
         let mut position = 0;
         loop {
             match scan.take(&bytes[position..], true) {
@@ -101,8 +103,20 @@ mod tests {
     fn the_last_offset_there_is_has_none_after_it() {
         let batch =
             BatchBuilder::new(Codec::None, 1).record(1, None, None).build_at(i64::MAX, LeaderEpoch(2));
-        let mut scan = Scan { next_offset: i64::MAX, epoch: LeaderEpoch(2) };
+        let mut scan = Scan { next_offset: i64::MAX, epoch: LeaderEpoch(2), holes: false };
         assert_eq!(scan.take(&batch, true), Err(Stop::Bad));
+    }
+
+    #[test]
+    fn gaps_are_accepted_where_they_may_be() {
+        let bytes = log();
+        let one = bytes.len() / 3;
+        let gapped = [&bytes[..one], &bytes[2 * one..]].concat();
+        assert_eq!(scan(&gapped), (1, one, Stop::Bad));
+        let mut scan = Scan { next_offset: 0, epoch: LeaderEpoch(2), holes: true };
+        assert!(scan.take(&gapped, true).is_ok() && scan.take(&gapped[one..], true).is_ok());
+        assert_eq!(scan.next_offset, 3);
+        assert_eq!(scan.take(&gapped[one..], true), Err(Stop::Bad), "offsets never fall");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use crate::base::limits::{BLOCK_BYTES, SEGMENT_HEADER_BYTES};
 use crate::base::{Offset, PartitionIndex, TopicId, TopicPartition};
 
 const MAGIC: &[u8; 8] = b"RINGLOG\x01";
+/// Of a segment that was copied from a leader whose compaction left gaps between batches.
+const MAGIC_HOLES: &[u8; 8] = b"RINGLOG\x03";
 /// Of a segment that compaction wrote.
 const MAGIC_COMPACTED: &[u8; 8] = b"RINGLOG\x02";
 const PLAIN: usize = 8 + 16 + 4 + 8 + 8;
@@ -32,6 +34,8 @@ pub struct SegmentHeader {
     pub base_offset: Offset,
     /// When it was made, in ms.
     pub created_ms: i64,
+    /// There may be gaps between its batches, though compaction wrote no part of it here.
+    pub holes: bool,
     /// Of a segment that compaction wrote.
     pub compacted: Option<Compacted>,
 }
@@ -40,14 +44,18 @@ impl SegmentHeader {
     /// The header of a segment that takes appends.
     #[must_use]
     pub const fn plain(partition: TopicPartition, base_offset: Offset, created_ms: i64) -> Self {
-        SegmentHeader { partition, base_offset, created_ms, compacted: None }
+        SegmentHeader { partition, base_offset, created_ms, holes: false, compacted: None }
     }
 
     /// The header block.
     #[must_use]
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut block = [0; SEGMENT_HEADER_BYTES];
-        block[..8].copy_from_slice(if self.compacted.is_some() { MAGIC_COMPACTED } else { MAGIC });
+        block[..8].copy_from_slice(match (self.compacted, self.holes) {
+            (Some(_), _) => MAGIC_COMPACTED,
+            (None, true) => MAGIC_HOLES,
+            (None, false) => MAGIC,
+        });
         block[8..24].copy_from_slice(&self.partition.topic.0);
         block[24..28].copy_from_slice(&self.partition.partition.0.to_be_bytes());
         block[28..36].copy_from_slice(&self.base_offset.to_be_bytes());
@@ -69,9 +77,10 @@ impl SegmentHeader {
     pub fn decode(block: &[u8]) -> Option<Self> {
         let block: &[u8; COMPACTED + CRC] = block.first_chunk()?;
         let is_compacted = block.starts_with(MAGIC_COMPACTED);
+        let holes = block.starts_with(MAGIC_HOLES);
         let used = if is_compacted { COMPACTED } else { PLAIN };
         let crc = u32::from_be_bytes(*block[used..].first_chunk()?);
-        if !(is_compacted || block.starts_with(MAGIC)) || crc32c::crc32c(&block[..used]) != crc {
+        if !(is_compacted || holes || block.starts_with(MAGIC)) || crc32c::crc32c(&block[..used]) != crc {
             return None;
         }
         let word = |at: usize| block[at..].first_chunk().map(|bytes| i64::from_be_bytes(*bytes));
@@ -87,6 +96,7 @@ impl SegmentHeader {
             partition: TopicPartition { topic, partition },
             base_offset: i64::from_be_bytes(*block[28..].first_chunk()?),
             created_ms: i64::from_be_bytes(*block[36..].first_chunk()?),
+            holes,
             compacted: is_compacted.then_some(compacted),
         })
     }
@@ -174,8 +184,10 @@ mod tests {
     fn headers_round_trip_and_no_flipped_bit_passes() {
         let partition = TopicPartition { topic: TopicId([7; 16]), partition: PartitionIndex(3) };
         let compacted = Compacted { next_offset: 90, read_end: 80, end: 5000, largest_timestamp: i64::MIN };
-        for (compacted, used) in [(None, PLAIN), (Some(compacted), COMPACTED)] {
-            let header = SegmentHeader { partition, base_offset: 42, created_ms: 1, compacted };
+        for (compacted, holes, used) in
+            [(None, false, PLAIN), (None, true, PLAIN), (Some(compacted), false, COMPACTED)]
+        {
+            let header = SegmentHeader { partition, base_offset: 42, created_ms: 1, holes, compacted };
             let block = header.encode();
             assert_eq!(SegmentHeader::decode(&block), Some(header));
             for bit in 0..(used + CRC) * 8 {

@@ -82,7 +82,32 @@ impl Transactions {
     pub(super) fn as_of(&self, offset: Offset, open: BTreeSet<Offset>) -> Self {
         let kept = self.aborted.iter().filter(|aborted| aborted.last_offset < offset);
         let aborted = if planted(Mutant::ForgetAborted) { Vec::new() } else { kept.copied().collect() };
-        Transactions { open, ending: BTreeMap::new(), aborted }
+        let ending = self.ending.iter().filter(|(_, marker)| **marker < offset);
+        Transactions { open, ending: ending.map(|(first, marker)| (*first, *marker)).collect(), aborted }
+    }
+
+    /// Appends the ended ones whose markers may yet be lost.
+    pub(super) fn encode_ending(&self, w: &mut Writer) {
+        w.array_len(Some(self.ending.len()), true);
+        for (first, marker) in &self.ending {
+            w.i64(*first);
+            w.i64(*marker);
+        }
+    }
+
+    /// Reads what `encode_ending` wrote.
+    pub(super) fn decode_ending(&mut self, r: &mut Reader) -> Result<(), DecodeError> {
+        for _ in 0..r.array_len(true)?.ok_or(DecodeError::Length)? {
+            self.ending.insert(r.i64()?, r.i64()?);
+        }
+        Ok(())
+    }
+
+    /// Records from an offset on are gone, given the transactions that are open then.
+    pub(super) fn truncate_end(&mut self, offset: Offset, open: BTreeSet<Offset>) {
+        self.open = open;
+        self.ending.retain(|_, marker| *marker < offset);
+        self.aborted.retain(|aborted| aborted.last_offset < offset);
     }
 
     /// Appends what the producers' own state doesn't tell.

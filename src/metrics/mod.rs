@@ -24,7 +24,7 @@ pub use export::{CONTENT_TYPE, Pick, Registry, ShardTables};
 pub use flight::{FlightRecorder, Flown};
 pub use histogram::{Histogram, Times};
 pub use runtime::{RuntimeMetrics, RuntimeSnapshot};
-pub use shard::{Refusal, ShardMetrics, ShardSnapshot};
+pub use shard::{Refusal, ReplicasSeen, ShardMetrics, ShardSnapshot};
 pub(crate) use sparing::Sparing;
 pub use stages::{Journey, STAGES, Stage, StageTimes, Stages};
 pub use table::{Kind, Metric};

@@ -8,6 +8,7 @@
 //! Bodies are written by hand, since record bytes must go out from where they lie. What comes in is bounded: a count is
 //! checked against the bytes that are there, and what elements take in memory has the bound of a client's request.
 
+mod ask;
 mod fetch;
 mod frame;
 mod reply;
@@ -15,6 +16,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Ask, Told};
 pub use fetch::{ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead};
 pub use frame::{FrameError, Header, VERSION, read_reply, read_request, write_reply, write_request};
 pub use reply::{Followed, NotActing, Proposed, Reply, Welcome};

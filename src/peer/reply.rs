@@ -1,5 +1,6 @@
 //! What a node answers another.
 
+use super::ask::{Told, decode_told, encode_told};
 use super::fetch::ReplicaFetched;
 use super::request::Kind;
 use crate::base::{ErrorCode, NodeId};
@@ -59,6 +60,8 @@ pub enum Reply {
     Heartbeat(Result<HeartbeatReply, NotActing>),
     /// To `Fetch`.
     Fetch(ReplicaFetched),
+    /// To `Ask`: for each question, in order.
+    Ask(Vec<Told>),
 }
 
 impl Reply {
@@ -72,6 +75,7 @@ impl Reply {
             Reply::Follow(_) => Kind::Follow,
             Reply::Heartbeat(_) => Kind::Heartbeat,
             Reply::Fetch(_) => Kind::Fetch,
+            Reply::Ask(_) => Kind::Ask,
         }
     }
 
@@ -94,6 +98,7 @@ impl Reply {
             Reply::Follow(followed) => acting(w, followed, encode_followed),
             Reply::Heartbeat(beat) => acting(w, beat, encode_heartbeat),
             Reply::Fetch(fetched) => fetched.encode(w),
+            Reply::Ask(told) => encode_told(told, w),
         }
         w.no_tagged_fields();
     }
@@ -112,6 +117,7 @@ impl Reply {
             Kind::Follow => Reply::Follow(if_acting(r, decode_followed)?),
             Kind::Heartbeat => Reply::Heartbeat(if_acting(r, decode_heartbeat)?),
             Kind::Fetch => Reply::Fetch(ReplicaFetched::decode(r)?),
+            Kind::Ask => Reply::Ask(decode_told(r)?),
         };
         r.skip_tagged_fields()?;
         Ok(reply)

@@ -1,5 +1,6 @@
 //! What a node asks another.
 
+use super::ask::Ask;
 use super::fetch::ReplicaFetch;
 use crate::base::{BrokerEpoch, NodeId};
 use crate::cluster::{Command, Heartbeat};
@@ -49,6 +50,8 @@ pub enum Request {
     Heartbeat(Heartbeat),
     /// Records of partitions that the receiver leads.
     Fetch(ReplicaFetch),
+    /// Questions to what the receiver leads, each by itself.
+    Ask(Vec<Ask>),
 }
 
 /// Which request it is: its API key.
@@ -67,12 +70,14 @@ pub enum Kind {
     Heartbeat = 20_004,
     /// `Request::Fetch`.
     Fetch = 20_005,
+    /// `Request::Ask`.
+    Ask = 20_006,
 }
 
 impl Kind {
     /// All of them.
     pub const ALL: &'static [Kind] =
-        &[Kind::Hello, Kind::Raft, Kind::Propose, Kind::Follow, Kind::Heartbeat, Kind::Fetch];
+        &[Kind::Hello, Kind::Raft, Kind::Propose, Kind::Follow, Kind::Heartbeat, Kind::Fetch, Kind::Ask];
 
     /// The kind with this API key.
     #[must_use]
@@ -92,6 +97,7 @@ impl Request {
             Request::Follow { .. } => Kind::Follow,
             Request::Heartbeat(_) => Kind::Heartbeat,
             Request::Fetch(_) => Kind::Fetch,
+            Request::Ask(_) => Kind::Ask,
         }
     }
 
@@ -101,7 +107,8 @@ impl Request {
         match self {
             Request::Follow { wait_ms, .. } => *wait_ms,
             Request::Fetch(fetch) => fetch.max_wait_ms,
-            Request::Hello(_) | Request::Raft { .. } | Request::Propose { .. } | Request::Heartbeat(_) => 0,
+            Request::Hello(_) | Request::Raft { .. } | Request::Propose { .. } => 0,
+            Request::Heartbeat(_) | Request::Ask(_) => 0,
         }
     }
 
@@ -129,6 +136,10 @@ impl Request {
             }
             Request::Heartbeat(beat) => encode_heartbeat(beat, w),
             Request::Fetch(fetch) => fetch.encode(w),
+            Request::Ask(all) => {
+                w.array_len(Some(all.len()), true);
+                all.iter().for_each(|ask| ask.encode(w));
+            }
         }
         w.no_tagged_fields();
     }
@@ -152,6 +163,7 @@ impl Request {
             },
             Kind::Heartbeat => Request::Heartbeat(decode_heartbeat(r)?),
             Kind::Fetch => Request::Fetch(ReplicaFetch::decode(r)?),
+            Kind::Ask => Request::Ask(array(r, true, Ask::decode)?),
         };
         r.skip_tagged_fields()?;
         Ok(request)

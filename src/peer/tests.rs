@@ -1,6 +1,7 @@
 use super::*;
 use crate::base::{
-    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ShardId, TopicId, TopicPartition,
+    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId,
+    TopicPartition,
 };
 use crate::cluster::{Command, Heartbeat, HeartbeatReply, Outcome};
 use crate::wire::{DecodeError, Writer};
@@ -43,6 +44,27 @@ fn data(number: i32, diverging: Option<(LeaderEpoch, i64)>, records: Vec<Bytes>)
     }
 }
 
+fn asks() -> Vec<Ask> {
+    let (producer_id, producer_epoch) = (ProducerId(1000), ProducerEpoch(3));
+    let vouch = |implicit| Ask::Vouch {
+        coordinator: partition(5),
+        transactional_id: "mover".into(),
+        producer_id,
+        producer_epoch,
+        partitions: vec![("accounts".into(), 0), ("accounts".into(), 1)],
+        implicit,
+    };
+    let mark = |committed| Ask::Mark {
+        partition: partition(1),
+        producer_id,
+        producer_epoch,
+        committed,
+        coordinator_epoch: 4,
+        raised: !committed,
+    };
+    vec![vouch(true), vouch(false), mark(true), mark(false)]
+}
+
 fn requests() -> Vec<Request> {
     let beat = Heartbeat {
         broker: NodeId(2),
@@ -58,6 +80,7 @@ fn requests() -> Vec<Request> {
         Request::Follow { broker: NodeId(2), from: 41, wait_ms: 1000 },
         Request::Heartbeat(beat),
         Request::Fetch(fetch()),
+        Request::Ask(asks()),
     ]
 }
 
@@ -76,6 +99,7 @@ fn replies() -> Vec<Reply> {
     };
     let outcomes = vec![Outcome::Done, Outcome::ProducerIds { first: 0, count: 1000 }];
     vec![
+        Reply::Ask(vec![vec![ErrorCode::None, ErrorCode::InvalidTxnState], vec![]]),
         Reply::Hello(Welcome::Yes),
         Reply::Hello(Welcome::No("another cluster".into())),
         Reply::Raft,

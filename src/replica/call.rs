@@ -1,7 +1,9 @@
 //! What an API may ask of a partition, and what the partition answers. Both travel over the mesh to the owner
 //! shard and back.
 
-use crate::base::{ErrorCode, Guard, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::base::{
+    BrokerEpoch, ErrorCode, Guard, LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, TopicPartition,
+};
 use crate::log::producers::ProducerFacts;
 use crate::wire::Str;
 use crate::wire::batch::{BatchMeta, Contents, Demands, EndMarker, Fault, faults};
@@ -125,6 +127,19 @@ pub struct ReadOp {
     pub first_whole: bool,
     /// Stop at the last stable offset.
     pub read_committed: bool,
+    /// Who reads, if it is a replica: it may have what isn't committed yet.
+    pub follower: Option<FollowerRead>,
+}
+
+/// What a follower says of itself when it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerRead {
+    /// Who.
+    pub id: NodeId,
+    /// Its incarnation.
+    pub broker_epoch: BrokerEpoch,
+    /// Up to where it promises to keep what it has.
+    pub flushed: Offset,
 }
 
 /// The answers.

@@ -1,12 +1,12 @@
-//! Questions to a leader that change nothing. Rules: protocol rows 78 to 99.
+//! Questions to a replica that change nothing. Rules: protocol rows 78 to 99.
 
-use super::leader::Leader;
+use super::machine::Replica;
 use super::rules::Rules;
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Guard, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use crate::log::epochs::EpochCache;
 use crate::log::producers::{ProducerStates, Verdict};
-use crate::replica::call::{ReadOp, ReadReply};
+use crate::replica::call::{FollowerRead, ReadOp, ReadReply};
 use crate::wire::batch::BatchMeta;
 
 /// What a read may return: from the batch that holds `from`, up to but not including `upto`.
@@ -18,14 +18,15 @@ pub struct ReadBounds {
     pub upto: Offset,
 }
 
-impl Leader {
-    /// Checks the leader epoch that a client believes in (KIP-320); -1 means that it doesn't say.
+impl Replica {
+    /// Checks the leader epoch that a client or a follower believes in (KIP-320); -1 means that it doesn't say.
     ///
     /// # Errors
     /// Fenced for an older epoch, unknown for a newer one.
     pub fn check_epoch(&self, current: LeaderEpoch) -> Result<(), ErrorCode> {
         match current {
             LeaderEpoch(-1) => Ok(()),
+            _ if planted(Mutant::AnyLeaderEpoch) => Ok(()),
             older if older < self.epoch => Err(ErrorCode::FencedLeaderEpoch),
             newer if newer > self.epoch => Err(ErrorCode::UnknownLeaderEpoch),
             _ => Ok(()),
@@ -50,10 +51,19 @@ impl Leader {
     /// The finished answer where there is nothing to read by the rules: wrong epoch, offset out of range, divergence.
     pub fn read_bounds(&self, op: &ReadOp) -> Result<ReadBounds, ReadReply> {
         self.check_epoch(op.current_leader_epoch).map_err(ReadReply::failed)?;
+        match op.follower {
+            // Consumers may read from a follower too (KIP-392).
+            None if !self.has_leader() => return Err(ReadReply::failed(ErrorCode::NotLeaderOrFollower)),
+            None => {}
+            Some(FollowerRead { id, broker_epoch, .. }) => {
+                self.admit(id, broker_epoch).map_err(ReadReply::failed)?;
+            }
+        }
         if op.last_fetched_epoch.0 >= 0 {
             match self.divergence(op.last_fetched_epoch, op.offset) {
                 // An epoch that this leader never saw: there is no place where the logs part.
                 Some((LeaderEpoch(-1), _)) => return Err(ReadReply::failed(ErrorCode::OffsetOutOfRange)),
+                Some(_) if planted(Mutant::IgnoreDivergence) => {}
                 Some(diverging) => {
                     let reply = self.read_reply(op.read_committed);
                     return Err(ReadReply { diverging: Some(diverging), ..reply });
@@ -62,9 +72,16 @@ impl Leader {
             }
         }
         if op.offset < self.log_start || op.offset > self.log_end {
-            return Err(ReadReply::failed(ErrorCode::OffsetOutOfRange));
+            let reply = ReadReply::failed(ErrorCode::OffsetOutOfRange);
+            // A follower begins anew where this log does.
+            let log_start_offset = if op.follower.is_some() { self.log_start } else { -1 };
+            return Err(ReadReply { log_start_offset, ..reply });
         }
-        let upto = if op.read_committed { self.last_stable_offset() } else { self.high_watermark };
+        let upto = match op.follower {
+            Some(_) => self.sealed,
+            None if op.read_committed => self.last_stable_offset(),
+            None => self.high_watermark,
+        };
         Ok(ReadBounds { from: op.offset, upto })
     }
 
@@ -150,7 +167,7 @@ impl Leader {
         begins.then(|| self.producers.guard(meta.producer_id))
     }
 
-    /// The leader's epoch.
+    /// The leader's epoch that it knows of.
     #[must_use]
     pub fn epoch(&self) -> LeaderEpoch {
         self.epoch

@@ -1,4 +1,4 @@
-//! What a topic's configuration means to its partitions' leaders.
+//! What a topic's configuration means to its partitions' replicas.
 
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset};
@@ -38,6 +38,8 @@ pub struct Rules {
     pub durability: Durability,
     /// `producer.id.expiration.ms`.
     pub producer_expiry_ms: i64,
+    /// `replica.lag.time.max.ms`: how long a follower may lack something before it is out of sync.
+    pub replica_lag_max_ms: i64,
 }
 
 /// A batch that the rules refuse.

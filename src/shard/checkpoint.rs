@@ -3,6 +3,7 @@
 //! A partition is due when so much was appended to it that a recovery would be slow, when its log start moved, and when
 //! the shard closes.
 
+use super::partition::Partition;
 use super::storage::StorageError;
 use super::{Broker, Shard};
 use crate::base::{Offset, TopicPartition};
@@ -35,7 +36,12 @@ impl<B: Broker> Shard<B> {
         let mut job = {
             let mut owner = self.owner().borrow_mut();
             let Some(partition) = owner.partitions.get_mut(&key) else { return };
-            partition.log.begin_checkpoint(partition.leader.producers(), partition.leader.epochs())
+            if partition.log.is_cutting() {
+                // The cut writes one.
+                return;
+            }
+            let Partition { replica, log, .. } = partition;
+            log.begin_checkpoint(replica.producers(), replica.epochs(), replica.high_watermark())
         };
         let outcome = job.run(self.world().files()).await;
         {

@@ -80,7 +80,7 @@ impl<B: Broker> Shard<B> {
             if partition.state != PartitionState::Online || partition.uncompactable {
                 continue;
             }
-            let stable = partition.leader.last_stable_offset().min(partition.leader.high_watermark());
+            let stable = partition.replica.last_stable_offset().min(partition.replica.high_watermark());
             let Some((work, policy)) = partition.log.compaction(stable, now_ms) else { continue };
             most = most.max(work.dirty_millionths());
             let dirtier = |(_, other, _): &(_, Work, _)| work.dirty_millionths() > other.dirty_millionths();
@@ -153,7 +153,7 @@ impl<B: Broker> Round<B> {
         let (sources, last_of) = {
             let owner = self.shard.owner().borrow();
             let partition = owner.partitions.get(&self.key).ok_or(Halt::Stopped)?;
-            (partition.log.sources(), partition.leader.producers().last_batches())
+            (partition.log.sources(), partition.replica.producers().last_batches())
         };
         let mapped = self.map(&sources).await?;
         if mapped.end <= self.work.from {
@@ -361,7 +361,9 @@ impl<B: Broker> Round<B> {
         self.begun = world.mono();
         let owner = self.shard.owner().borrow();
         let goes_on = owner.partitions.get(&self.key).is_some_and(|partition| {
-            partition.state != PartitionState::Offline && partition.log.is_compacted()
+            partition.state != PartitionState::Offline
+                && partition.log.is_compacted()
+                && !partition.log.is_cutting()
         });
         if goes_on && !self.shard.is_draining() { Ok(()) } else { Err(Halt::Stopped) }
     }

@@ -6,7 +6,7 @@ use super::storage::StorageError;
 use super::{Broker, Shard};
 use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
 use crate::base::mutant::{Mutant, planted};
-use crate::base::{ErrorCode, Now, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::base::{ErrorCode, LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, TopicPartition};
 use crate::replica::{self, Source, Waiter};
 use crate::seam::World;
 use crate::wire::batch::{
@@ -125,32 +125,43 @@ impl<B: Broker> Shard<B> {
     /// Bytes of one batch in this partition, at most.
     pub(super) fn batch_bytes_max(&self, key: TopicPartition) -> usize {
         let owner = self.owner().borrow();
-        let rules = owner.partitions.get(&key).map(|partition| partition.leader.rules());
+        let rules = owner.partitions.get(&key).map(|partition| partition.replica.rules());
         rules.map_or(0, |rules| rules.max_message_bytes.min(rules.segment_bytes)).max(2 * BATCH_HEADER_BYTES)
     }
 
     /// Why a partition takes no records now, if it doesn't.
     pub(super) fn unwritable(&self, key: TopicPartition) -> Option<ErrorCode> {
-        match self.owner().borrow().partitions.get(&key).map(|partition| partition.state) {
-            Some(PartitionState::Online) => None,
-            Some(PartitionState::Short) => Some(ErrorCode::CoordinatorNotAvailable),
-            Some(PartitionState::Offline) | None => Some(ErrorCode::NotCoordinator),
+        let owner = self.owner().borrow();
+        let Some(partition) = owner.partitions.get(&key) else { return Some(ErrorCode::NotCoordinator) };
+        match partition.state {
+            PartitionState::Offline => Some(ErrorCode::NotCoordinator),
+            _ if !partition.replica.is_leading() => Some(ErrorCode::NotCoordinator),
+            PartitionState::Online if partition.replica.has_enough() => None,
+            PartitionState::Online | PartitionState::Short => Some(ErrorCode::CoordinatorNotAvailable),
         }
     }
 
-    /// Feeds a log to a machine, batch by batch; answers where it ends, or nothing if the partition is gone.
+    /// Feeds a log to a machine, batch by batch; answers where it ends, or nothing if it isn't led here under this
+    /// epoch any more.
     pub(super) async fn replay_log(
         &self,
         key: TopicPartition,
+        epoch: LeaderEpoch,
         mut feed: impl FnMut(&BatchMeta, &Bytes),
     ) -> Result<Option<Offset>, StorageError> {
         let mut from = None;
+        if !self.established(key, epoch).await {
+            return Ok(None);
+        }
         loop {
+            if self.leads(key) != Some(epoch) {
+                return Ok(None);
+            }
             let plan = {
                 let owner = self.owner().borrow();
                 let Some(partition) = owner.partitions.get(&key) else { return Ok(None) };
-                let from = *from.get_or_insert(partition.leader.log_start());
-                let upto = partition.leader.high_watermark();
+                let from = *from.get_or_insert(partition.replica.log_start());
+                let upto = partition.replica.high_watermark();
                 if from >= upto {
                     return Ok(Some(upto));
                 }
@@ -239,7 +250,7 @@ impl<B: Broker> Shard<B> {
             now_ms,
             deadline_ms: i64::MAX,
         };
-        partition.leader.step(event, &mut effects);
+        partition.replica.step(event, &mut effects);
         let Some(append) = effects.append else {
             let refusal = effects.replies.first().map(|(_, produced)| produced.error);
             return Err(refusal.unwrap_or(ErrorCode::UnknownServerError));

@@ -135,7 +135,7 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    fn reads_by_owner(
+    pub(super) fn reads_by_owner(
         &self,
         reads: &[(TopicPartition, ReadOp)],
     ) -> BTreeMap<ShardId, Vec<(u32, TopicPartition, ReadOp)>> {
@@ -150,7 +150,13 @@ impl<B: Broker> Shard<B> {
     pub(super) fn take_reads(&self, set: u64, round: u32, replies: Vec<(u32, ReadReply)>) {
         let complete = {
             let mut fetches = self.fetches().borrow_mut();
-            let Some(fetch) = fetches.sets.get_mut(&set).filter(|fetch| fetch.round == round) else { return };
+            let Some(fetch) = fetches.sets.get_mut(&set) else {
+                drop(fetches);
+                return self.take_served(set, round, replies);
+            };
+            if fetch.round != round {
+                return;
+            }
             for (index, reply) in replies {
                 fetch.replies[index as usize] = reply;
             }
@@ -189,7 +195,10 @@ impl<B: Broker> Shard<B> {
     pub(super) fn wake_fetch(&self, set: u64) {
         let idle = {
             let mut fetches = self.fetches().borrow_mut();
-            let Some(fetch) = fetches.sets.get_mut(&set) else { return };
+            let Some(fetch) = fetches.sets.get_mut(&set) else {
+                drop(fetches);
+                return self.wake_served(set);
+            };
             fetch.woken = true;
             fetch.missing == 0
         };
@@ -237,7 +246,7 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Takes back the watches that rounds may have left.
-    fn forget_watches(&self, set: u64, reads: &[(TopicPartition, ReadOp)]) {
+    pub(super) fn forget_watches(&self, set: u64, reads: &[(TopicPartition, ReadOp)]) {
         let watcher = Watcher { shard: self.this(), set };
         for (shard, reads) in self.reads_by_owner(reads) {
             let partitions: Vec<TopicPartition> = reads.into_iter().map(|(_, key, _)| key).collect();

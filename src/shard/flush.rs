@@ -228,6 +228,7 @@ impl<B: Broker> Shard<B> {
         let dirty = std::mem::take(&mut owner.dirty);
         let (mut keys, mut jobs) = (Vec::with_capacity(dirty.len()), Vec::with_capacity(dirty.len()));
         let mut later = Vec::new();
+        let mut outbox = Outbox::default();
         for key in dirty {
             let Some(partition) = owner.partitions.get_mut(&key) else { continue };
             if partition.state == PartitionState::Offline {
@@ -237,6 +238,8 @@ impl<B: Broker> Shard<B> {
                 Begun::Nothing => {}
                 Begun::Later => later.push(key),
                 Begun::Job(job) => {
+                    // Followers flush while this node does.
+                    owner.step(key, Event::Sealed { upto: job.upto() }, &mut outbox);
                     keys.push(key);
                     jobs.push(job);
                 }
@@ -246,6 +249,8 @@ impl<B: Broker> Shard<B> {
         if !planted(Mutant::ForgetDeferredFlush) {
             owner.dirty.extend(later);
         }
+        drop(owner);
+        self.deliver(outbox);
         (keys, jobs)
     }
 
@@ -272,8 +277,6 @@ impl<B: Broker> Shard<B> {
         self.prepare_due().notify();
         self.want_checkpoints_of_long(&keys);
         self.deliver(outbox);
-        self.groups_durable(&keys);
-        self.txns_durable(&keys);
     }
 
     /// A failed write or flush is final: after EIO the kernel reports the next flush as good though bytes are lost,

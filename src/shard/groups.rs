@@ -5,7 +5,7 @@ use super::coordinated::{Entry, Hosted, Hosts, Pen, replay_records};
 use super::message::{Calls, Message};
 use super::{Broker, Shard};
 use crate::base::limits::BATCH_HEADER_BYTES;
-use crate::base::{ErrorCode, Offset, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition};
+use crate::base::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId, ShardId, TopicPartition};
 use crate::cluster::Topic;
 use crate::group::call::{Asker, GroupCall, GroupOp, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Migration, OFFSETS_TOPIC, Settings, Topics};
@@ -56,18 +56,21 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// A partition is in service: if it keeps groups, its coordinator begins with its log.
-    pub(super) fn host_groups(&self, key: TopicPartition, topic: &Str) {
+    /// A partition is led here: if it keeps groups, its coordinator begins with its log.
+    pub(super) fn host_groups(&self, key: TopicPartition, topic: &Str, epoch: LeaderEpoch) {
         if topic.as_str() != OFFSETS_TOPIC {
             return;
         }
         self.0.groups.borrow_mut().hosted.0.insert(key, Hosted::Loading);
-        self.world().spawn(self.clone().load_groups(key));
+        self.world().spawn(self.clone().load_groups(key, epoch));
     }
 
-    async fn load_groups(self, key: TopicPartition) {
+    async fn load_groups(self, key: TopicPartition, epoch: LeaderEpoch) {
         let mut coordinator = Coordinator::new(self.group_settings(key));
-        match self.replay_log(key, |meta, batch| replay_batch(key, meta, batch, &mut coordinator)).await {
+        match self
+            .replay_log(key, epoch, |meta, batch| replay_batch(key, meta, batch, &mut coordinator))
+            .await
+        {
             Ok(Some(end)) => self.take_groups_into_service(key, coordinator, end),
             Ok(None) => {}
             Err(error) => {
@@ -145,7 +148,7 @@ impl<B: Broker> Shard<B> {
         let (id, epoch) = (ProducerId(request.producer_id), ProducerEpoch(request.producer_epoch));
         let owner = self.owner().borrow();
         let partition = owner.partitions.get(&key).ok_or(ErrorCode::NotCoordinator)?;
-        partition.leader.check_group_batch(id, epoch, *guard)?;
+        partition.replica.check_group_batch(id, epoch, *guard)?;
         Ok(Pen::Transaction(id, epoch, Source::Group { guard: *guard }))
     }
 
@@ -218,7 +221,7 @@ impl<B: Broker> Shard<B> {
         self.tell_groups(keys, |shard, key| {
             let owner = shard.owner().borrow();
             let partition = owner.partitions.get(&key)?;
-            Some(Event::Durable { upto: partition.leader.high_watermark() })
+            Some(Event::Durable { upto: partition.replica.high_watermark() })
         });
     }
 
@@ -271,11 +274,6 @@ impl<B: Broker> Shard<B> {
         self.tell_groups(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
         let mut groups = self.0.groups.borrow_mut();
         keys.iter().for_each(|key| drop(groups.hosted.0.remove(key)));
-    }
-
-    /// A topic's coordinators go with it.
-    pub(super) fn resign_groups_of(&self, topic: TopicId) {
-        self.resign_groups(|key| key.topic == topic);
     }
 
     /// The broker stops: nobody waits for members that won't come.

@@ -41,9 +41,9 @@ impl<B: Broker> Shard<B> {
         let owner = self.owner().borrow();
         let key = TopicPartition { topic, partition: PartitionIndex(partition) };
         let partition = owner.partitions.get(&key)?;
-        let end = partition.leader.high_watermark();
+        let end = partition.replica.high_watermark();
         // What retention deleted nobody waits for.
-        let oldest = committed.max(partition.leader.log_start());
+        let oldest = committed.max(partition.replica.log_start());
         let since = partition.course.since(oldest, now_ms, end);
         let Since { ms, is_at_least } = since.unwrap_or(Since { ms: now_ms, is_at_least: false });
         let rate = partition.course.rate(now_ms, end);

@@ -1,6 +1,5 @@
 //! A shard's life: start, recover, serve, drain, close.
 
-use super::coordinator::Coordinator;
 use super::message::Message;
 use super::notify::Notify;
 use super::origin::COORDINATOR;
@@ -83,6 +82,7 @@ impl<B: Broker> Shard<B> {
             sessions: RefCell::default(),
             producer_ids: RefCell::default(),
             owner: RefCell::default(),
+            replication: super::replication::Replication::default(),
             groups: RefCell::default(),
             group_timers_due: Notify::default(),
             txns: RefCell::default(),
@@ -90,10 +90,12 @@ impl<B: Broker> Shard<B> {
             lookups: RefCell::default(),
             cache: super::storage::TailCache::new(cache_bytes),
             coordinator: RefCell::default(),
+            bells: super::coordinator::Bells::default(),
             overflow: RefCell::default(),
             peers: super::peers::Peers::default(),
             changes: RefCell::default(),
             changes_due: Notify::default(),
+            begun: Cell::default(),
             followed: Cell::default(),
             flush_due: Notify::default(),
             commits: super::flush::Commits::default(),
@@ -110,7 +112,6 @@ impl<B: Broker> Shard<B> {
             timers_due: Notify::default(),
             produce_done: Notify::default(),
             mesh_room: Notify::default(),
-            coordinator_due: Notify::default(),
             lifecycle: Notify::default(),
             stage: Cell::default(),
             drained: RefCell::default(),
@@ -136,9 +137,9 @@ impl<B: Broker> Shard<B> {
         world.spawn(self.clone().compaction_task());
         world.spawn(self.clone().shortage_task());
         world.spawn(self.clone().checkpoint_task());
+        world.spawn(self.clone().isr_task());
         if self.this() == COORDINATOR {
-            let coordinator = Coordinator::<super::FilesOf<B>>::load(self).await?;
-            self.start_coordinator(coordinator).await?;
+            self.start_coordinator().await?;
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ impl<B: Broker> Shard<B> {
                 for key in keys {
                     owner.step(key, Event::Tick { now_ms }, &mut outbox);
                     if let Some(partition) = owner.partitions.get_mut(&key) {
-                        partition.course.look(mono_ms, partition.leader.high_watermark());
+                        partition.course.look(mono_ms, partition.replica.high_watermark());
                     }
                 }
             }
@@ -125,7 +125,7 @@ impl<B: Broker> Shard<B> {
         {
             let mut owner = self.owner().borrow_mut();
             let Some(partition) = owner.partitions.get_mut(&key) else { return };
-            let high_watermark = partition.leader.high_watermark();
+            let high_watermark = partition.replica.high_watermark();
             let Some(offset) = partition.log.retain(now_ms, high_watermark) else { return };
             owner.step(key, Event::LogStart { offset }, &mut Outbox::default());
         }
@@ -138,8 +138,8 @@ impl<B: Broker> Owner<B> {
     pub(super) fn abandon(&mut self, key: TopicPartition, outbox: &mut Outbox) {
         let mut effects = crate::replica::Effects::default();
         if let Some(mut partition) = self.partitions.remove(&key) {
-            partition.leader.abandon(&mut effects);
-            outbox.take(&mut effects);
+            partition.replica.abandon(&mut effects);
+            outbox.take(key, &mut effects);
         }
         self.dirty.remove(&key);
         self.short.remove(&key);
@@ -150,8 +150,8 @@ impl<B: Broker> Owner<B> {
         let mut effects = crate::replica::Effects::default();
         if let Some(partition) = self.partitions.get_mut(&key) {
             partition.state = super::partition::PartitionState::Offline;
-            partition.leader.fail(&mut effects);
-            outbox.take(&mut effects);
+            partition.replica.fail(&mut effects);
+            outbox.take(key, &mut effects);
         }
     }
 }

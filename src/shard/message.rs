@@ -77,11 +77,16 @@ pub enum Message {
         /// In the order of the commands.
         outcomes: Vec<Outcome>,
     },
-    /// The whole metadata, at start.
-    Install(Bytes),
+    /// The whole metadata, to begin with or to begin anew with.
+    Install {
+        /// The last entry of its log that it holds.
+        index: u64,
+        /// The state.
+        state: Bytes,
+    },
     /// Committed changes of the metadata, in order.
     Apply {
-        /// Counts these messages, to match `Applied`.
+        /// The last entry of its log that they come from.
         change: u64,
         /// The records.
         records: Arc<Vec<Record>>,
@@ -90,9 +95,13 @@ pub enum Message {
     Applied {
         /// The sender.
         shard: ShardId,
-        /// As in `Apply`; 0 after `Install`.
+        /// As in `Apply`, or the index of `Install`.
         change: u64,
+        /// Records of the metadata that it follows.
+        records: u64,
     },
+    /// Who acts as the coordinator, as far as this node knows.
+    Acting(Option<NodeId>),
     /// Messages of other voters, for the receiver's quorum.
     Raft {
         /// Whose they are.

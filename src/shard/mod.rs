@@ -18,7 +18,6 @@ mod fetch;
 mod flush;
 mod groups;
 mod inbox;
-mod journal;
 mod journey;
 mod lag;
 mod lifecycle;
@@ -31,6 +30,7 @@ mod owner;
 mod partition;
 mod peers;
 mod reads;
+mod replication;
 mod shortage;
 pub mod storage;
 mod txns;
@@ -101,6 +101,7 @@ struct Inner<B: Broker> {
     sessions: RefCell<FetchSessions>,
     producer_ids: RefCell<crate::api::ProducerIdBlock>,
     owner: RefCell<owner::Owner<B>>,
+    replication: replication::Replication,
     /// Coordinators of groups whose partitions this shard owns.
     groups: RefCell<groups::Groups>,
     group_timers_due: Notify,
@@ -110,9 +111,12 @@ struct Inner<B: Broker> {
     lookups: RefCell<offsets::Lookups<FilesOf<B>>>,
     cache: storage::TailCache,
     coordinator: RefCell<Option<coordinator::Coordinator<FilesOf<B>>>>,
+    bells: coordinator::Bells,
     /// Metadata changes that wait for their turn.
     changes: RefCell<VecDeque<view::Change>>,
     changes_due: Notify,
+    /// Whether this shard has had a state of the metadata.
+    begun: Cell<bool>,
     /// Records of the metadata that this shard's partitions follow; the view may be ahead while one is being opened.
     followed: Cell<u64>,
     /// Messages that the mesh had no room for, in order, by receiver.
@@ -138,7 +142,6 @@ struct Inner<B: Broker> {
     timers_due: Notify,
     produce_done: Notify,
     mesh_room: Notify,
-    coordinator_due: Notify,
     lifecycle: Notify,
     stage: Cell<lifecycle::Stage>,
     /// Shards from whose clients nothing more comes.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 /// A flag that tasks of one shard wait for. Setting it wakes every waiter; the first to look takes it.
@@ -53,9 +54,43 @@ impl Notify {
     }
 }
 
+/// A value that one task of a shard gives another, once.
+#[derive(Debug)]
+pub(crate) struct Slot<T>(Rc<(RefCell<Option<T>>, Notify)>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Slot(Rc::new((RefCell::new(None), Notify::default())))
+    }
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Slot(self.0.clone())
+    }
+}
+
+impl<T> Slot<T> {
+    /// Gives the value.
+    pub(crate) fn give(&self, value: T) {
+        *self.0.0.borrow_mut() = Some(value);
+        self.0.1.notify();
+    }
+
+    /// Waits for the value.
+    pub(crate) async fn taken(&self) -> T {
+        loop {
+            if let Some(value) = self.0.0.borrow_mut().take() {
+                return value;
+            }
+            self.0.1.notified().await;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Notify;
+    use super::{Notify, Slot};
     use futures_lite::future::{block_on, poll_once, zip};
     use std::cell::Cell;
 
@@ -65,6 +100,15 @@ mod tests {
         notify.notify();
         block_on(notify.notified());
         assert_eq!(block_on(poll_once(notify.notified())), None);
+    }
+
+    #[test]
+    fn a_value_is_waited_for() {
+        let slot = Slot::default();
+        let given = slot.clone();
+        let (value, ()) = block_on(zip(slot.taken(), async move { given.give(7) }));
+        assert_eq!(value, 7);
+        assert_eq!(block_on(poll_once(slot.taken())), None, "it was taken");
     }
 
     #[test]

@@ -82,9 +82,15 @@ impl<B: Broker> Shard<B> {
         ask: Ask,
         outbox: &mut Outbox,
     ) {
-        let leader = &partition.leader;
+        let leader = &partition.replica;
         if let Err(error) = leader.check_epoch(ask.current_leader_epoch) {
             return outbox.reply(waiter, failed(error));
+        }
+        if ask.timestamp != special::EARLIEST && ask.timestamp != special::EARLIEST_LOCAL {
+            // What is committed of its predecessor's records isn't known yet (KIP-207).
+            if !leader.is_established() {
+                return outbox.reply(waiter, failed(ErrorCode::OffsetNotAvailable));
+            }
         }
         let upto = if ask.read_committed { leader.last_stable_offset() } else { leader.high_watermark() };
         let epoch_at = |offset| leader.epochs().epoch_at(offset).unwrap_or(leader.epoch());
@@ -153,16 +159,16 @@ impl<B: Broker> Shard<B> {
     ) {
         let op = PartitionOp::DeleteRecords { before };
         let Some(partition) = owner.partitions.get_mut(&key) else { return };
-        let high_watermark = partition.leader.high_watermark();
+        let high_watermark = partition.replica.high_watermark();
         let target = if before == -1 { high_watermark } else { before };
-        if partition.leader.rules().compact_only {
+        if partition.replica.rules().compact_only {
             return outbox.reply(waiter, failed_reply(&op, ErrorCode::PolicyViolation));
         }
         if target < 0 || target > high_watermark {
             return outbox.reply(waiter, failed_reply(&op, ErrorCode::OffsetOutOfRange));
         }
-        if target <= partition.leader.log_start() {
-            let low_watermark = partition.leader.log_start();
+        if target <= partition.replica.log_start() {
+            let low_watermark = partition.replica.log_start();
             return outbox.reply(waiter, PartitionReply::Deleted { error: ErrorCode::None, low_watermark });
         }
         owner.step(key, Event::LogStart { offset: target }, outbox);

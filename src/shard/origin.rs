@@ -4,13 +4,16 @@
 use super::connection::{Connection, Ticket};
 use super::journey::FlushTimes;
 use super::message::{Calls, Message, Origin};
+use super::notify::Slot;
+use super::peers::{Abroad, told_of};
 use super::txns::parked::Spot;
 use super::{Broker, Shard};
 use crate::api::{Plan, Then};
-use crate::base::{ErrorCode, ShardId, TopicPartition};
+use crate::base::{ErrorCode, NodeId, ShardId, TopicPartition};
 use crate::cluster::{Command, Outcome, owner_shard};
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::metrics::{Refusal, Stage};
+use crate::peer::{Ask, Told};
 use crate::replica::Waiter;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply, Produced};
 use crate::txn::MarkerOrder;
@@ -27,10 +30,22 @@ pub(super) struct Pending {
     groups: Requests<GroupReply>,
     txns: Requests<TxnReply>,
     proposals: BTreeMap<u64, (Ticket, Then<Vec<Outcome>>)>,
+    /// Proposals of this shard's own.
+    commands: BTreeMap<u64, Slot<Vec<Outcome>>>,
     /// Markers that coordinators of transactions had written.
     marks: BTreeMap<u64, CallSet<PartitionReply, Marks>>,
-    /// Questions to such coordinators about batches that wait: where, and the version of their requests.
-    vouchers: BTreeMap<u64, (Vec<Spot>, i16)>,
+    /// Markers that other brokers have written here.
+    peer_marks: BTreeMap<u64, Slot<Told>>,
+    /// Questions to such coordinators.
+    vouchers: BTreeMap<u64, Voucher>,
+}
+
+/// Who asks a transaction's coordinator about partitions.
+enum Voucher {
+    /// Batches that wait: where, and the version of their requests.
+    Batches(Vec<Spot>, i16),
+    /// Another broker, about so many partitions.
+    Peer(Slot<Told>, usize),
 }
 
 /// A request that goes on with what was answered.
@@ -42,8 +57,8 @@ struct Request<R> {
 /// Requests that wait for answers of one kind, by the number of their set.
 type Requests<R> = BTreeMap<u64, CallSet<R, Request<R>>>;
 
-/// A question to the shard that owns a partition.
-trait Question: Sized {
+/// A question to the shard that owns a partition, or to the broker that leads it.
+trait Question: Abroad + Sized + 'static {
     /// What answers it.
     type Reply;
     /// The partition that it is about.
@@ -138,7 +153,13 @@ impl Pending {
     /// Whether nobody waits for an answer from a partition or a coordinator.
     pub(super) fn is_empty(&self) -> bool {
         let requests = self.calls.is_empty() && self.groups.is_empty() && self.txns.is_empty();
-        requests && self.proposals.is_empty() && self.marks.is_empty() && self.vouchers.is_empty()
+        let own = requests && self.proposals.is_empty() && self.marks.is_empty() && self.vouchers.is_empty();
+        own && self.peer_marks.is_empty()
+    }
+
+    /// Whether a set is of markers, which answer no request.
+    fn is_mark(&self, set: u64) -> bool {
+        self.marks.contains_key(&set) || self.peer_marks.contains_key(&set)
     }
 }
 
@@ -208,19 +229,53 @@ impl<B: Broker> Shard<B> {
         let set = {
             let mut pending = self.origin().borrow_mut();
             let set = pending.number();
-            pending.vouchers.insert(set, (spots, version));
+            pending.vouchers.insert(set, Voucher::Batches(spots, version));
             set
         };
         self.send_calls(set, vec![call]);
     }
 
-    /// Sends questions to the shards that own their partitions, each with its place in the request; true if some went
-    /// to this one.
+    /// Asks a coordinator of transactions for another broker.
+    pub(super) fn ask_txn_for_peer(&self, call: TxnCall) -> Slot<Told> {
+        let later = Slot::default();
+        let partitions = call.ask().map_or(0, |ask| ask.partitions());
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.vouchers.insert(set, Voucher::Peer(later.clone(), partitions));
+            set
+        };
+        self.send_calls(set, vec![call]);
+        later
+    }
+
+    /// Has a marker written for another broker.
+    pub(super) fn ask_mark_for_peer(&self, call: PartitionCall) -> Slot<Told> {
+        let later = Slot::default();
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.peer_marks.insert(set, later.clone());
+            set
+        };
+        self.send_calls(set, vec![call]);
+        later
+    }
+
+    /// Sends questions to the shards that own their partitions, or to the brokers that lead them, each with its place in
+    /// the request; true if some went to this shard.
     fn send_calls<Q: Question>(&self, set: u64, calls: Vec<Q>) -> bool {
         let mut by_owner: BTreeMap<ShardId, Vec<(u32, Q)>> = BTreeMap::new();
+        let mut abroad: BTreeMap<NodeId, Vec<(u32, Ask)>> = BTreeMap::new();
         for (index, call) in (0u32..).zip(calls) {
+            let leader = self.elsewhere(call.partition());
+            if let Some((leader, ask)) = leader.and_then(|leader| Some((leader, call.ask()?))) {
+                abroad.entry(leader).or_default().push((index, ask));
+                continue;
+            }
             by_owner.entry(owner_shard(call.partition(), self.shards())).or_default().push((index, call));
         }
+        abroad.into_iter().for_each(|(leader, asks)| self.ask_abroad::<Q>(leader, set, asks));
         let seen = self.0.view.borrow().applied();
         let mut here = false;
         for (shard, calls) in by_owner {
@@ -238,7 +293,7 @@ impl<B: Broker> Shard<B> {
     /// Takes answers to calls of this shard and resumes the plans that have all of theirs.
     pub(super) fn take_replies(&self, replies: Vec<(Waiter, PartitionReply)>, flush: Option<FlushTimes>) {
         for (waiter, reply) in replies {
-            if self.origin().borrow().marks.contains_key(&waiter.set) {
+            if self.origin().borrow().is_mark(waiter.set) {
                 self.take_mark(waiter, &reply);
                 continue;
             }
@@ -254,16 +309,19 @@ impl<B: Broker> Shard<B> {
     }
 
     fn take_mark(&self, waiter: Waiter, reply: &PartitionReply) {
+        let error = |reply: &PartitionReply| match reply {
+            PartitionReply::Produced(produced) => produced.error,
+            _ => ErrorCode::UnknownServerError,
+        };
+        if let Some(peer) = self.origin().borrow_mut().peer_marks.remove(&waiter.set) {
+            return peer.give(vec![error(reply)]);
+        }
         let complete = {
             let mut pending = self.origin().borrow_mut();
             fill(&mut pending.marks, waiter.set, waiter.index, reply.clone())
         };
         if let Some(set) = complete {
             let (marks, replies) = set.into_replies();
-            let error = |reply: &PartitionReply| match reply {
-                PartitionReply::Produced(produced) => produced.error,
-                _ => ErrorCode::UnknownServerError,
-            };
             self.end_marks(marks, replies.iter().map(error).collect());
         }
     }
@@ -295,10 +353,17 @@ impl<B: Broker> Shard<B> {
     /// Takes answers of coordinators of transactions: for requests, or for batches that wait.
     pub(super) fn take_txn_replies(&self, replies: Vec<(Asker, TxnReply)>) {
         for (asker, reply) in replies {
-            let vouchers = self.origin().borrow_mut().vouchers.remove(&asker.set);
-            if let Some((spots, version)) = vouchers {
-                self.take_voucher(&spots, version, &reply);
-                continue;
+            let voucher = self.origin().borrow_mut().vouchers.remove(&asker.set);
+            match voucher {
+                Some(Voucher::Batches(spots, version)) => {
+                    self.take_voucher(&spots, version, &reply);
+                    continue;
+                }
+                Some(Voucher::Peer(later, partitions)) => {
+                    later.give(told_of(&reply, partitions));
+                    continue;
+                }
+                None => {}
             }
             let complete = {
                 let mut pending = self.origin().borrow_mut();
@@ -315,6 +380,23 @@ impl<B: Broker> Shard<B> {
             pending.proposals.insert(set, (ticket, then));
             set
         };
+        self.send_proposal(set, commands);
+    }
+
+    /// Has the coordinator decide commands of this shard's own: what became of each, once all shards of this node follow.
+    pub(super) async fn command(&self, commands: Vec<Command>) -> Vec<Outcome> {
+        let slot = Slot::default();
+        let set = {
+            let mut pending = self.origin().borrow_mut();
+            let set = pending.number();
+            pending.commands.insert(set, slot.clone());
+            set
+        };
+        self.send_proposal(set, commands);
+        slot.taken().await
+    }
+
+    fn send_proposal(&self, set: u64, commands: Vec<Command>) {
         let from = Origin { shard: self.this(), set };
         if self.this() == COORDINATOR {
             self.take_proposal(from, commands);
@@ -325,6 +407,9 @@ impl<B: Broker> Shard<B> {
 
     /// Takes what became of a proposal of this shard.
     pub(super) fn take_outcomes(&self, set: u64, outcomes: Vec<Outcome>) {
+        if let Some(slot) = self.origin().borrow_mut().commands.remove(&set) {
+            return slot.give(outcomes);
+        }
         let proposal = self.origin().borrow_mut().proposals.remove(&set);
         if let Some((ticket, then)) = proposal {
             let plan = self.with_context(&ticket.header, |context| then(context, outcomes));

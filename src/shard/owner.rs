@@ -8,14 +8,14 @@ use super::txns::parked::{Parked, Question};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{ErrorCode, LeaderEpoch, Offset, ShardId, TopicPartition};
 use crate::replica::call::{MarkOp, PartitionCall, PartitionOp, PartitionReply, ProduceOp};
-use crate::replica::{Effects, Event, Source, Waiter, Watcher};
+use crate::replica::{Effects, Event, IsrProposal, Source, Waiter, Watcher};
 use crate::seam::World;
 use crate::wire::batch::BatchMeta;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The partitions of this shard and what is due to happen to them.
 pub(super) struct Owner<B: Broker> {
-    /// Every partition that this shard leads.
+    /// Every partition of this shard of which the node has a replica.
     pub(super) partitions: BTreeMap<TopicPartition, Partition<FilesOf<B>>>,
     /// Those with appended bytes that no flush has taken yet.
     pub(super) dirty: BTreeSet<TopicPartition>,
@@ -56,6 +56,10 @@ pub(super) struct Outbox {
     pub(super) questions: Vec<Question>,
     /// Markers that were appended, for coordinators of groups: where, what, and where the log ends then.
     marked: Vec<(TopicPartition, MarkOp, Offset)>,
+    /// Partitions whose high watermark moved.
+    committed: Vec<TopicPartition>,
+    /// What leaders ask of the coordinator.
+    proposals: Vec<(TopicPartition, IsrProposal)>,
     /// The flush that brought this about.
     flush: Option<FlushTimes>,
 }
@@ -70,12 +74,16 @@ impl Outbox {
         self.replies.entry(waiter.shard).or_default().push((waiter, reply));
     }
 
-    /// Takes what a step asked for.
-    pub(super) fn take(&mut self, effects: &mut Effects) {
+    /// Takes what a step of a partition asked for.
+    pub(super) fn take(&mut self, key: TopicPartition, effects: &mut Effects) {
         for (waiter, produced) in effects.replies.drain(..) {
             self.reply(waiter, PartitionReply::Produced(produced));
         }
         self.wakes.extend(effects.wakes.drain(..));
+        if std::mem::take(&mut effects.committed) {
+            self.committed.push(key);
+        }
+        self.proposals.extend(effects.alter.take().map(|proposal| (key, proposal)));
     }
 }
 
@@ -83,8 +91,8 @@ impl<B: Broker> Owner<B> {
     /// Steps one partition's machine.
     pub(super) fn step(&mut self, key: TopicPartition, event: Event, outbox: &mut Outbox) {
         if let Some(partition) = self.partitions.get_mut(&key) {
-            partition.leader.step(event, &mut self.effects);
-            outbox.take(&mut self.effects);
+            partition.replica.step(event, &mut self.effects);
+            outbox.take(key, &mut self.effects);
         }
     }
 
@@ -109,7 +117,7 @@ impl<B: Broker> Owner<B> {
             now_ms,
             deadline_ms: now_ms.saturating_add(i64::from(op.timeout_ms.max(0))),
         };
-        partition.leader.step(event, &mut self.effects);
+        partition.replica.step(event, &mut self.effects);
         if let Some(append) = self.effects.append.take() {
             copied = Some(partition.log.append(&op.batch, &op.meta, append, now_ms));
             self.dirty.insert(key);
@@ -119,7 +127,7 @@ impl<B: Broker> Owner<B> {
                 unmet.look_at(&op.batch, &op.meta);
             }
         }
-        outbox.take(&mut self.effects);
+        outbox.take(key, &mut self.effects);
         copied
     }
 
@@ -136,14 +144,14 @@ impl<B: Broker> Owner<B> {
         let MarkOp { producer_id, producer_epoch, marker, raised } = op;
         let batch = marker.build(producer_id, producer_epoch, now_ms);
         let meta = BatchMeta::read(&batch)?;
-        partition.leader.step(Event::Mark { waiter, meta, marker, raised, now_ms }, &mut self.effects);
+        partition.replica.step(Event::Mark { waiter, meta, marker, raised, now_ms }, &mut self.effects);
         let mut copied = None;
         if let Some(append) = self.effects.append.take() {
             copied = Some((batch.len(), partition.log.append(&batch, &meta, append, now_ms)));
             outbox.marked.push((key, op, append.base_offset + 1));
             self.dirty.insert(key);
         }
-        outbox.take(&mut self.effects);
+        outbox.take(key, &mut self.effects);
         copied
     }
 }
@@ -188,15 +196,22 @@ impl<B: Broker> Shard<B> {
         let view = self.0.view.borrow();
         let count = view.topic_by_id(key.topic).map_or(0, |topic| topic.partitions.len());
         let known = usize::try_from(key.partition.0).is_ok_and(|index| index < count);
+        let elsewhere = view.partition(key).is_some_and(|entry| !entry.replicas.contains(&self.me()));
+        if elsewhere {
+            return ErrorCode::NotLeaderOrFollower;
+        }
         let opened = self.0.followed.get() == view.applied();
         if known && opened { ErrorCode::KafkaStorageError } else { ErrorCode::UnknownTopicOrPartition }
     }
 
     /// Why a partition can't be asked now, if it can't.
     fn refusal(&self, owner: &Owner<B>, key: TopicPartition, appends: bool) -> ErrorCode {
-        match owner.partitions.get(&key).map(|partition| partition.state) {
+        let partition = owner.partitions.get(&key);
+        let led = partition.is_some_and(|partition| partition.replica.is_leading());
+        match partition.map(|partition| partition.state) {
             None => self.absence(key),
             Some(PartitionState::Offline) => ErrorCode::KafkaStorageError,
+            Some(_) if !led => ErrorCode::NotLeaderOrFollower,
             Some(PartitionState::Short) if appends => ErrorCode::KafkaStorageError,
             Some(PartitionState::Short | PartitionState::Online) => ErrorCode::None,
         }
@@ -210,7 +225,11 @@ impl<B: Broker> Shard<B> {
         now_ms: i64,
         outbox: &mut Outbox,
     ) {
-        let error = self.refusal(owner, key, matches!(op, PartitionOp::Mark(_)));
+        let error = match self.refusal(owner, key, matches!(op, PartitionOp::Mark(_))) {
+            // A follower has a size too.
+            ErrorCode::NotLeaderOrFollower if matches!(op, PartitionOp::Describe) => ErrorCode::None,
+            error => error,
+        };
         if !error.is_ok() {
             return outbox.reply(waiter, failed_reply(&op, error));
         }
@@ -229,11 +248,11 @@ impl<B: Broker> Shard<B> {
                 }
             }
             PartitionOp::Guard { producer_id, producer_epoch } => {
-                let guard = partition.leader.guard(producer_id, producer_epoch);
+                let guard = partition.replica.guard(producer_id, producer_epoch);
                 outbox.reply(waiter, PartitionReply::Guarded { error: ErrorCode::None, guard });
             }
             PartitionOp::Producers => {
-                let producers = partition.leader.producers().facts().collect();
+                let producers = partition.replica.producers().facts().collect();
                 outbox.reply(waiter, PartitionReply::Producers { error: ErrorCode::None, producers });
             }
             PartitionOp::EpochEnd { current_leader_epoch, epoch } => {
@@ -241,7 +260,7 @@ impl<B: Broker> Shard<B> {
             }
             PartitionOp::Describe => {
                 let size_bytes = partition.log.size_bytes();
-                let log_start_offset = partition.leader.log_start();
+                let log_start_offset = partition.replica.log_start();
                 let reply =
                     PartitionReply::Described { error: ErrorCode::None, size_bytes, log_start_offset };
                 outbox.reply(waiter, reply);
@@ -277,7 +296,7 @@ impl<B: Broker> Shard<B> {
         if let Some((waiter, op)) =
             ready.take_if(|(_, op)| op.membership.is_some() && source == Source::Client)
         {
-            let guard = partition.leader.needs_voucher(&op.meta);
+            let guard = partition.replica.needs_voucher(&op.meta);
             ready = owner.parked.park((key, op.meta.producer_id), guard, (waiter, op), outbox);
         }
         let Some((waiter, op)) = ready else { return };
@@ -308,6 +327,14 @@ impl<B: Broker> Shard<B> {
                 self.send(shard, Message::Wake { set });
             }
         }
+        if !outbox.committed.is_empty() {
+            self.0.replication.moved.notify();
+            self.groups_durable(&outbox.committed);
+            self.txns_durable(&outbox.committed);
+        }
+        if !outbox.proposals.is_empty() {
+            self.propose_isr(outbox.proposals);
+        }
     }
 }
 
@@ -316,10 +343,10 @@ fn epoch_end<F: crate::seam::Files>(
     current: LeaderEpoch,
     epoch: LeaderEpoch,
 ) -> PartitionReply {
-    match partition.leader.check_epoch(current) {
+    match partition.replica.check_epoch(current) {
         Err(error) => PartitionReply::EpochEnd { error, epoch: LeaderEpoch(-1), end_offset: -1 },
         Ok(()) => {
-            let (epoch, end_offset) = partition.leader.epoch_end(epoch);
+            let (epoch, end_offset) = partition.replica.epoch_end(epoch);
             PartitionReply::EpochEnd { error: ErrorCode::None, epoch, end_offset }
         }
     }

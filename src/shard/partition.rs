@@ -4,7 +4,7 @@ use super::storage::PartitionLog;
 use crate::base::limits::TURNED_AWAY_MAX;
 use crate::base::{ProducerEpoch, ProducerId};
 use crate::group::lag::Course;
-use crate::replica::{Leader, Rules};
+use crate::replica::{Replica, Rules};
 use crate::seam::Files;
 use crate::wire::Str;
 use crate::wire::batch::BatchMeta;
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 /// have given that batch up.
 const TURNED_AWAY_MS: i64 = 10_000;
 
-/// One partition that this shard leads.
+/// One partition of which this node has a replica.
 pub(super) struct Partition<F: Files> {
     /// What decides.
-    pub(super) leader: Leader,
+    pub(super) replica: Replica,
     /// What holds the bytes.
     pub(super) log: PartitionLog<F>,
     /// The topic's name, for log lines.
@@ -46,10 +46,10 @@ pub(super) enum PartitionState {
 }
 
 impl<F: Files> Partition<F> {
-    /// A partition that leads from what its log brought back.
-    pub(super) fn new(leader: Leader, log: PartitionLog<F>, topic: Str) -> Self {
+    /// A partition with what its log brought back.
+    pub(super) fn new(replica: Replica, log: PartitionLog<F>, topic: Str) -> Self {
         Partition {
-            leader,
+            replica,
             log,
             topic,
             state: PartitionState::Online,
@@ -61,7 +61,7 @@ impl<F: Files> Partition<F> {
 
     /// New settings; they hold from the next batch on.
     pub(super) fn set_rules(&mut self, rules: Rules) {
-        self.leader.set_rules(rules);
+        self.replica.set_rules(rules);
     }
 
     /// Whether a batch is turned away for want of room. An unknown producer may start with any sequence number; so
@@ -73,7 +73,7 @@ impl<F: Files> Partition<F> {
             return short;
         }
         self.turned_away.retain(|_, (_, at_ms)| now_ms.saturating_sub(*at_ms) < TURNED_AWAY_MS);
-        if self.leader.producers().knows(meta.producer_id) {
+        if self.replica.producers().knows(meta.producer_id) {
             return short;
         }
         let producer = (meta.producer_id, meta.producer_epoch);

@@ -6,8 +6,8 @@ use super::partition::{Partition, PartitionState};
 use super::storage::{ReadPlan, StorageError};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{ErrorCode, Offset, TopicPartition};
-use crate::replica::call::{ReadOp, ReadReply};
-use crate::replica::{Event, Watcher};
+use crate::replica::call::{FollowerRead, ReadOp, ReadReply};
+use crate::replica::{Awaited, Effects, Event, Watcher};
 use crate::seam::{Files, World};
 
 /// One read that was decided: the answer without its records, and where they are.
@@ -17,6 +17,9 @@ struct Read<B: Broker> {
     reply: ReadReply,
     plan: Option<ReadPlan<FilesOf<B>>>,
 }
+
+/// Where a read ended, and for what it waits there.
+type Watch = (TopicPartition, Offset, Awaited);
 
 /// The part of a fetch that this shard answers.
 struct Round {
@@ -59,8 +62,11 @@ impl<B: Broker> Shard<B> {
         &self,
         round: &Round,
         reads: Vec<(u32, TopicPartition, ReadOp)>,
-    ) -> (Vec<Read<B>>, Vec<(TopicPartition, Offset)>) {
-        let owner = self.owner().borrow();
+    ) -> (Vec<Read<B>>, Vec<Watch>) {
+        let now_ms = self.world().wall_ms();
+        let mut outbox = Outbox::default();
+        let mut effects = Effects::default();
+        let mut owner = self.owner().borrow_mut();
         let mut room = round.budget.max_bytes;
         let mut first = true;
         let mut watched = Vec::new();
@@ -68,17 +74,22 @@ impl<B: Broker> Shard<B> {
         for (index, key, mut op) in reads {
             op.first_whole = first;
             op.max_bytes = op.max_bytes.min(room);
-            let (reply, plan, bytes) = match owner.partitions.get(&key) {
-                Some(partition) => plan_read(partition, &op),
-                None => (ReadReply::failed(self.absence(key)), None, 0),
+            let Planned { reply, plan, bytes, beyond } = match owner.partitions.get_mut(&key) {
+                Some(partition) => plan_read(partition, &op, now_ms, &mut effects),
+                None => Planned::failed(self.absence(key)),
             };
+            outbox.take(key, &mut effects);
             first &= bytes == 0;
             room = room.saturating_sub(bytes);
             if reply.error.is_ok() {
-                watched.push((key, reply.high_watermark.max(op.offset)));
+                let awaited = if op.follower.is_some() { Awaited::Appended } else { Awaited::Committed };
+                watched.push((key, beyond.max(op.offset), awaited));
             }
             planned.push(Read { index, key, reply, plan });
         }
+        drop(owner);
+        // What followers say they have may be what producers wait for.
+        self.deliver(outbox);
         (planned, watched)
     }
 
@@ -105,7 +116,7 @@ impl<B: Broker> Shard<B> {
         ReadReply::failed(code)
     }
 
-    fn end_reads(&self, round: &Round, replies: Vec<(u32, ReadReply)>, watched: &[(TopicPartition, Offset)]) {
+    fn end_reads(&self, round: &Round, replies: Vec<(u32, ReadReply)>, watched: &[Watch]) {
         let bytes: usize = replies.iter().map(|(_, reply)| reply.bytes()).sum();
         let settled =
             bytes >= round.budget.min_bytes || replies.iter().any(|(_, reply)| !reply.error.is_ok());
@@ -125,13 +136,13 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    fn watch_quietly(&self, watcher: Watcher, watched: &[(TopicPartition, Offset)]) {
+    fn watch_quietly(&self, watcher: Watcher, watched: &[Watch]) {
         let mut outbox = Outbox::default();
         {
             let mut owner = self.owner().borrow_mut();
-            for &(key, beyond) in watched {
+            for &(key, beyond, awaited) in watched {
                 owner.step(key, Event::Unwatch { watcher }, &mut outbox);
-                owner.step(key, Event::Watch { watcher, beyond }, &mut outbox);
+                owner.step(key, Event::Watch { watcher, beyond, awaited }, &mut outbox);
             }
         }
         self.deliver(outbox);
@@ -147,24 +158,59 @@ impl<B: Broker> Shard<B> {
     }
 }
 
-/// Decides one read: the answer without records, the plan for them, and about how many bytes they are.
-fn plan_read<F: Files>(partition: &Partition<F>, op: &ReadOp) -> (ReadReply, Option<ReadPlan<F>>, usize) {
+/// What was decided about one read: the answer without records, the plan for them, about how many bytes they are, and
+/// what was there to read.
+struct Planned<F: Files> {
+    reply: ReadReply,
+    plan: Option<ReadPlan<F>>,
+    bytes: usize,
+    beyond: Offset,
+}
+
+impl<F: Files> Planned<F> {
+    fn failed(error: ErrorCode) -> Self {
+        Planned::nothing(ReadReply::failed(error), -1)
+    }
+
+    fn nothing(reply: ReadReply, beyond: Offset) -> Self {
+        Planned { reply, plan: None, bytes: 0, beyond }
+    }
+}
+
+/// Decides one read. What a follower says of itself counts only if its log is a part of this one.
+fn plan_read<F: Files>(
+    partition: &mut Partition<F>,
+    op: &ReadOp,
+    now_ms: i64,
+    effects: &mut Effects,
+) -> Planned<F> {
     if partition.state == PartitionState::Offline {
-        return (ReadReply::failed(ErrorCode::KafkaStorageError), None, 0);
+        return Planned::failed(ErrorCode::KafkaStorageError);
     }
-    let bounds = match partition.leader.read_bounds(op) {
+    let bounds = match partition.replica.read_bounds(op) {
         Ok(bounds) => bounds,
-        Err(reply) => return (reply, None, 0),
+        Err(reply) => return Planned::nothing(reply, -1),
     };
-    let mut reply = partition.leader.read_reply(op.read_committed);
-    if bounds.from >= bounds.upto || (op.max_bytes == 0 && !op.first_whole) {
-        return (reply, None, 0);
+    if let Some(FollowerRead { id: follower, broker_epoch, flushed }) = op.follower {
+        let offset = op.offset;
+        let event = Event::ReplicaFetch { follower, broker_epoch, offset, flushed, now_ms };
+        partition.replica.step(event, effects);
     }
-    let plan = partition.log.plan_read(bounds.from, bounds.upto, op.max_bytes, op.first_whole);
+    let mut reply = partition.replica.read_reply(op.read_committed);
+    // What committed readers may not see yet doesn't wake them.
+    let beyond = if op.follower.is_some() { bounds.upto } else { reply.high_watermark };
+    if bounds.from >= bounds.upto || (op.max_bytes == 0 && !op.first_whole) {
+        return Planned::nothing(reply, beyond);
+    }
+    let plan = match op.follower {
+        None => Some(partition.log.plan_read(bounds.from, bounds.upto, op.max_bytes, op.first_whole)),
+        Some(_) => partition.log.plan_copy(bounds.from, bounds.upto, op.max_bytes, op.first_whole),
+    };
+    let Some(plan) = plan else { return Planned::nothing(reply, beyond) };
     let bytes = plan.bytes();
     reply.cut = plan.next_offset() < bounds.upto;
     if op.read_committed {
-        reply.aborted = Some(partition.leader.aborted(bounds.from, plan.next_offset()));
+        reply.aborted = Some(partition.replica.aborted(bounds.from, plan.next_offset()));
     }
-    (reply, Some(plan), bytes)
+    Planned { reply, plan: Some(plan), bytes, beyond }
 }

@@ -9,15 +9,15 @@ use super::owner::Outbox;
 use super::partition::Partition;
 use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
 use super::{Broker, FilesOf, Shard};
-use crate::base::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
-use crate::cluster::{BrokerEntry, ClusterState, Record, Topic, owner_shard};
+use crate::base::{NodeId, PartitionIndex, TopicId, TopicPartition};
+use crate::cluster::{ClusterState, Record, Topic, owner_shard};
 use crate::conf::{Durability as Promise, InForce, TopicConf};
 use crate::log::compact::Policy;
-use crate::replica::{Durability, Leader, Rules};
+use crate::replica::{Durability, Replica, Rules};
 use crate::seam::{Files, World};
 use crate::wire::Str;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ const RECOVERIES_AT_ONCE: usize = 16;
 
 /// A change that waits for its turn.
 pub(super) enum Change {
-    /// The whole metadata, at start.
-    Install(Bytes),
+    /// The whole metadata, to begin with or to begin anew with, as of an entry of its log.
+    Install(u64, Bytes),
     /// Some records.
     Apply(u64, Arc<Vec<Record>>),
 }
 
 impl<B: Broker> Shard<B> {
-    pub(super) fn install(&self, snapshot: Bytes) {
-        self.queue_change(Change::Install(snapshot));
+    pub(super) fn install(&self, index: u64, state: Bytes) {
+        self.queue_change(Change::Install(index, state));
     }
 
     pub(super) fn apply(&self, change: u64, records: Arc<Vec<Record>>) {
@@ -54,39 +54,60 @@ impl<B: Broker> Shard<B> {
                 let change = self.0.changes.borrow_mut().pop_front();
                 let Some(change) = change else { break };
                 let number = match change {
-                    Change::Install(snapshot) => self.install_now(&snapshot).await,
+                    Change::Install(index, state) => self.install_now(index, &state).await,
                     Change::Apply(number, records) => self.apply_now(number, &records).await,
                 };
-                self.0.followed.set(self.0.view.borrow().applied());
+                let records = self.0.view.borrow().applied();
+                self.0.followed.set(records);
                 self.answer_early_calls();
                 self.answer_early_group_calls();
                 self.answer_early_txn_calls();
-                let applied = Message::Applied { shard: self.this(), change: number };
                 if self.this() == COORDINATOR {
-                    self.applied(self.this(), number);
+                    self.applied(self.this(), number, records);
                 } else {
-                    self.send(COORDINATOR, applied);
+                    let shard = self.this();
+                    self.send(COORDINATOR, Message::Applied { shard, change: number, records });
                 }
             }
         }
     }
 
-    async fn install_now(&self, snapshot: &Bytes) -> u64 {
-        let state =
-            ClusterState::decode(snapshot.clone()).expect("the coordinator's snapshot is of this very build");
-        let owned = self.owned_by(&state);
-        let this = NodeId(self.0.node.id);
-        if state.broker(this).is_some_and(BrokerEntry::is_alone) {
-            self.0.acting.set(Some(this));
+    async fn install_now(&self, index: u64, state: &Bytes) -> u64 {
+        let state = ClusterState::decode(state.clone()).expect("the coordinator has read it before");
+        if self.0.begun.replace(true) {
+            self.begin_anew_with(state).await;
+        } else {
+            let owned = self.owned_by(&state);
+            *self.0.view.borrow_mut() = state;
+            self.recover_all(owned).await;
         }
-        *self.0.view.borrow_mut() = state;
-        self.recover_all(owned).await;
-        0
+        index
+    }
+
+    /// Follows a state that this shard didn't see come to be: it was told of too many changes at once.
+    async fn begin_anew_with(&self, state: ClusterState) {
+        let names = |state: &ClusterState| -> BTreeMap<TopicId, Str> {
+            state.topics().map(|topic| (topic.id, topic.name.clone())).collect()
+        };
+        let after = names(&state);
+        let before = names(&self.0.view.replace(state));
+        let deleted: Vec<Str> =
+            before.iter().filter(|(id, _)| !after.contains_key(id)).map(|(_, name)| name.clone()).collect();
+        if !deleted.is_empty() {
+            self.groups_forget_topics(&deleted);
+        }
+        self.groups_see_topics();
+        let touched: BTreeSet<TopicId> = before.into_keys().chain(after.into_keys()).collect();
+        for topic in touched {
+            self.follow_topic(topic).await;
+        }
     }
 
     async fn apply_now(&self, number: u64, records: &[Record]) -> u64 {
         let mut touched: Vec<TopicId> = Vec::new();
         let mut deleted: Vec<Str> = Vec::new();
+        let mut changed: BTreeSet<TopicPartition> = BTreeSet::new();
+        let mut brokers: BTreeSet<NodeId> = BTreeSet::new();
         {
             let mut view = self.0.view.borrow_mut();
             for record in records {
@@ -94,7 +115,11 @@ impl<B: Broker> Shard<B> {
                     deleted.extend(view.topic_by_id(*topic).map(|topic| topic.name.clone()));
                 }
                 view.apply(record);
-                touched.extend(record.topic());
+                brokers.extend(record.broker());
+                match record.partition() {
+                    Some(key) => drop(changed.insert(key)),
+                    None => touched.extend(record.topic()),
+                }
             }
             if records.iter().any(Record::changes_defaults) {
                 touched.extend(view.topics().map(|topic| topic.id));
@@ -111,6 +136,12 @@ impl<B: Broker> Shard<B> {
         for topic in touched {
             self.follow_topic(topic).await;
         }
+        if !brokers.is_empty() {
+            changed.extend(self.replicas_beside(&brokers));
+        }
+        for key in changed {
+            self.follow_partition(key).await;
+        }
         number
     }
 
@@ -122,7 +153,19 @@ impl<B: Broker> Shard<B> {
                 .map(move |p| TopicPartition { topic: id, partition: PartitionIndex(p) })
         };
         let all = state.topics().flat_map(partitions);
-        all.filter(|key| owner_shard(*key, self.shards()) == self.this()).collect()
+        let mine = all.filter(|key| owner_shard(*key, self.shards()) == self.this());
+        mine.filter(|key| is_replica(state, *key, self.me())).collect()
+    }
+
+    /// Partitions here that these brokers have replicas of, too.
+    fn replicas_beside(&self, brokers: &BTreeSet<NodeId>) -> Vec<TopicPartition> {
+        let view = self.0.view.borrow();
+        let owner = self.owner().borrow();
+        let beside = |key: &&TopicPartition| {
+            let entry = view.partition(**key);
+            entry.is_some_and(|entry| entry.replicas.iter().any(|replica| brokers.contains(replica)))
+        };
+        owner.partitions.keys().filter(beside).copied().collect()
     }
 
     async fn recover_all(&self, owned: VecDeque<TopicPartition>) {
@@ -164,12 +207,37 @@ impl<B: Broker> Shard<B> {
                     partition.log.set_conf(log_conf.clone());
                 })
             };
-            if known.is_none() {
-                self.open_partition(key, false).await;
+            let here = is_replica(&self.0.view.borrow(), key, self.me());
+            match known {
+                Some(()) => self.follow_partition(key).await,
+                None if here => self.open_partition(key, false).await,
+                None => {}
             }
         }
         self.retention_due().notify();
         self.0.compaction_due.notify();
+    }
+
+    /// Makes one partition follow the metadata: it is opened where this node has got a replica of it, and removed where
+    /// it has none any more.
+    async fn follow_partition(&self, key: TopicPartition) {
+        if owner_shard(key, self.shards()) != self.this() {
+            return;
+        }
+        let here = is_replica(&self.0.view.borrow(), key, self.me());
+        let open = self.owner().borrow().partitions.contains_key(&key);
+        match (here, open) {
+            (true, true) => {
+                self.cut_at_rest(key).await;
+                self.assign(key);
+            }
+            (true, false) => self.open_partition(key, false).await,
+            (false, true) => {
+                self.assign(key);
+                self.drop_replicas(vec![key]).await;
+            }
+            (false, false) => {}
+        }
     }
 
     fn settings(&self, view: &ClusterState, topic: &Topic) -> (Rules, LogConf) {
@@ -196,13 +264,13 @@ impl<B: Broker> Shard<B> {
             let view = self.0.view.borrow();
             view.topic_by_id(key.topic).and_then(|topic| {
                 let index = usize::try_from(key.partition.0).ok()?;
-                let epoch = topic.partitions.get(index)?.leader_epoch;
-                Some((topic.name.clone(), epoch, self.settings(&view, topic)))
+                topic.partitions.get(index)?;
+                Some((topic.name.clone(), self.settings(&view, topic)))
             })
         };
-        let Some((name, epoch, (rules, conf))) = found else { return };
+        let Some((name, (rules, conf))) = found else { return };
         match self.open_log(key, conf, recover).await {
-            Ok(recovered) => self.take_into_service(key, name, epoch, rules, recovered),
+            Ok(recovered) => self.take_into_service(key, name, rules, recovered),
             Err(error) => {
                 tracing::error!(partition = %key, topic = %name, %error, "the partition can't be opened: offline")
             }
@@ -228,20 +296,18 @@ impl<B: Broker> Shard<B> {
         &self,
         key: TopicPartition,
         name: Str,
-        epoch: LeaderEpoch,
         rules: Rules,
         recovered: Recovered<FilesOf<B>>,
     ) {
         let Recovered { log, state } = recovered;
-        let leader = Leader::new(epoch, rules, state);
-        self.owner().borrow_mut().partitions.insert(key, Partition::new(leader, log, name.clone()));
-        self.host_groups(key, &name);
-        self.host_txns(key, &name, epoch);
+        let replica = Replica::new(self.me(), rules, state);
+        self.owner().borrow_mut().partitions.insert(key, Partition::new(replica, log, name));
+        self.assign(key);
     }
 
     /// Waits until nothing is written any more to a partition that was taken out of service: a file that is made in a
     /// folder that is gone would count as a failure of the disk.
-    async fn at_rest(&self, key: TopicPartition) {
+    pub(super) async fn at_rest(&self, key: TopicPartition) {
         let begun = self.0.commits.begun();
         self.produce_done().until(|| self.0.commits.ended() >= begun).await;
         self.prepare_done().until(|| self.0.preparing.get() != Some(key)).await;
@@ -250,20 +316,24 @@ impl<B: Broker> Shard<B> {
     }
 
     async fn drop_topic(&self, id: TopicId) {
-        self.resign_groups_of(id);
-        self.resign_txns_of(id);
-        let (gone, outbox) = {
-            let mut owner = self.owner().borrow_mut();
-            let keys: Vec<TopicPartition> =
-                owner.partitions.keys().filter(|key| key.topic == id).copied().collect();
-            let mut outbox = Outbox::default();
-            for key in &keys {
-                owner.abandon(*key, &mut outbox);
-            }
-            (keys, outbox)
-        };
+        let all = self.owner().borrow();
+        let keys: Vec<TopicPartition> =
+            all.partitions.keys().filter(|key| key.topic == id).copied().collect();
+        drop(all);
+        self.drop_replicas(keys).await;
+    }
+
+    /// Takes replicas out of service and removes their files.
+    async fn drop_replicas(&self, keys: Vec<TopicPartition>) {
+        self.resign_groups(|key| keys.contains(key));
+        self.resign_txns(|key| keys.contains(key));
+        let mut outbox = Outbox::default();
+        for key in &keys {
+            self.owner().borrow_mut().abandon(*key, &mut outbox);
+        }
         self.deliver(outbox);
-        for key in gone {
+        for key in keys {
+            self.cut_at_rest(key).await;
             self.at_rest(key).await;
             let dir = self.partition_dir(key);
             if let Err(error) = self.world().files().remove_dir(&dir).await {
@@ -271,6 +341,11 @@ impl<B: Broker> Shard<B> {
             }
         }
     }
+}
+
+/// Whether a node has a replica of a partition.
+fn is_replica(state: &ClusterState, key: TopicPartition, node: NodeId) -> bool {
+    state.partition(key).is_some_and(|entry| entry.replicas.contains(&node))
 }
 
 fn rules(topic: &TopicConf, broker: &InForce<'_>) -> Rules {
@@ -289,6 +364,8 @@ fn rules(topic: &TopicConf, broker: &InForce<'_>) -> Rules {
             Promise::Fast => Durability::Accepted,
         },
         producer_expiry_ms: broker.value("producer.id.expiration.ms").parse().expect("checked"),
+        replica_lag_max_ms: i64::try_from(broker.start.cluster.replica_lag_max.as_millis())
+            .unwrap_or(i64::MAX),
     }
 }
 

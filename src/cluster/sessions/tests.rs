@@ -106,6 +106,7 @@ fn silence_fences_and_only_for_a_whole_session() {
     it.all_beat(&[1]);
     assert_eq!(it.wait(), 1);
     assert_eq!((it.entry(1).fenced, it.entry(2).fenced), (false, true));
+    assert_eq!(it.tick(), 0);
     let deadline = it.sessions.deadline();
     assert_eq!(
         deadline,

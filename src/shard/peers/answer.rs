@@ -2,8 +2,8 @@
 
 use super::PeerError;
 use super::link::Outcome;
-use crate::base::{ErrorCode, NodeId};
-use crate::peer::{NotActing, ReplicaData, ReplicaFetch, ReplicaFetched, Reply, Request, Welcome};
+use crate::base::NodeId;
+use crate::peer::{NotActing, ReplicaFetched, Reply, Request, Welcome};
 use crate::seam::World;
 use crate::shard::message::{Message, Origin};
 use crate::shard::notify::Notify;
@@ -40,6 +40,7 @@ impl<B: Broker> Shard<B> {
                 Reply::Raft
             }
             Request::Fetch(fetch) => Reply::Fetch(self.answer_replica_fetch(fetch).await),
+            Request::Ask(asks) => Reply::Ask(self.answer_asks(asks).await),
             request if self.this() == COORDINATOR => self.answer_as_coordinator(request).await,
             request => self.ask_coordinator(request).await,
         }
@@ -80,29 +81,9 @@ fn not_acting(request: &Request) -> Reply {
         Request::Follow { .. } => Reply::Follow(Err(nobody)),
         Request::Heartbeat(_) => Reply::Heartbeat(Err(nobody)),
         Request::Fetch(_) => Reply::Fetch(ReplicaFetched::default()),
+        Request::Ask(_) => Reply::Ask(Vec::new()),
         Request::Hello(_) | Request::Raft { .. } => Reply::Raft,
     }
 }
 
-impl<B: Broker> Shard<B> {
-    /// Takes messages of other voters. This node's quorum has no others yet.
-    pub(in crate::shard) fn take_raft(&self, _from: NodeId, _messages: Vec<Bytes>) {}
-
-    /// Answers what concerns the coordinator: no other node has one in common with this one yet.
-    pub(in crate::shard) async fn answer_as_coordinator(&self, request: Request) -> Reply {
-        not_acting(&request)
-    }
-
-    /// Answers a follower: nobody follows this node yet.
-    pub(in crate::shard) async fn answer_replica_fetch(&self, fetch: ReplicaFetch) -> ReplicaFetched {
-        let refused = |read: &crate::peer::ReplicaRead| ReplicaData {
-            partition: read.partition,
-            error: ErrorCode::NotLeaderOrFollower,
-            high_watermark: -1,
-            log_start: -1,
-            diverging: None,
-            records: Vec::new(),
-        };
-        ReplicaFetched { partitions: fetch.partitions.iter().map(refused).collect() }
-    }
-}
+impl<B: Broker> Shard<B> {}

@@ -5,6 +5,7 @@
 //! rests its calls fail at once.
 
 mod answer;
+mod ask;
 mod backoff;
 mod call;
 mod epoch;
@@ -16,6 +17,7 @@ use super::message::Origin;
 use super::{Broker, Shard};
 use crate::base::NodeId;
 use crate::peer::Reply;
+pub(super) use ask::{Abroad, told_of};
 use link::Link;
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -28,10 +28,37 @@ impl<F: Files> PartitionLog<F> {
         }
     }
 
+    /// Appends a batch exactly as its leader has it. Compaction may have left nothing before it: then the segment says
+    /// that it has gaps, for else a restart would take it for damage.
+    pub fn append_copy(&mut self, batch: &[u8], meta: &BatchMeta, now_ms: i64) -> usize {
+        assert_eq!(batch.len(), meta.bytes, "exactly one batch");
+        let next = self.active().next;
+        self.roll_if_due(batch.len(), next, now_ms);
+        let emptied = meta.count == 0;
+        if (meta.base_offset > next || emptied) && !self.active().holes {
+            self.begin_holes(next, now_ms);
+        }
+        self.place(batch, meta)
+    }
+
+    fn begin_holes(&mut self, base: Offset, now_ms: i64) {
+        let cache = self.cache.clone();
+        if self.active().is_empty() {
+            // Its file, if it has one, has nothing but a header: it is made anew.
+            self.segments.pop_back();
+        } else {
+            self.active().seal_open(&cache);
+        }
+        let fresh = Segment { holes: true, ..Segment::new(&self.dir, base, now_ms) };
+        self.segments.push_back(fresh);
+    }
+
     fn place(&mut self, batch: &[u8], placed: &BatchMeta) -> usize {
         let cache = self.cache.clone();
         let segment = self.segments.back_mut().expect("a log has an active segment");
-        assert_eq!(segment.next, placed.base_offset, "batches follow each other");
+        let follows =
+            segment.next == placed.base_offset || segment.holes && segment.next < placed.base_offset;
+        assert!(follows, "batches follow each other");
         segment.index.borrow_mut().push(placed, segment.end);
         let mut header = [0; BATCH_HEADER_BYTES];
         header.copy_from_slice(&batch[..BATCH_HEADER_BYTES]);

@@ -9,7 +9,7 @@ use crate::log::checkpoint::{Checkpoint, FILE_NAME};
 use crate::log::epochs::EpochCache;
 use crate::log::producers::ProducerStates;
 use crate::seam::{File, Files, WriteBuf};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A checkpoint to write.
 pub struct CheckpointJob {
@@ -26,7 +26,12 @@ pub struct CheckpointJob {
 
 impl<F: Files> PartitionLog<F> {
     /// What to write down now.
-    pub fn begin_checkpoint(&mut self, producers: &ProducerStates, epochs: &EpochCache) -> CheckpointJob {
+    pub fn begin_checkpoint(
+        &mut self,
+        producers: &ProducerStates,
+        epochs: &EpochCache,
+        high_watermark: Offset,
+    ) -> CheckpointJob {
         let mut segments: Vec<_> = self.segments.iter().map_while(Segment::facts).collect();
         // What is told reaches from segment to segment up to where producers and epochs are told.
         let gap = segments.windows(2).position(|pair| pair[0].next_offset != pair[1].base_offset);
@@ -43,6 +48,7 @@ impl<F: Files> PartitionLog<F> {
             epochs: epochs.clone(),
             segments,
             clean: self.clean,
+            high_watermark: high_watermark.min(durable),
         };
         CheckpointJob {
             dir: self.dir.clone(),
@@ -97,6 +103,19 @@ impl<F: Files> PartitionLog<F> {
 }
 
 impl CheckpointJob {
+    /// A checkpoint that goes with a cut: it tells everything.
+    pub(super) fn of_cut(dir: &Path, checkpoint: &Checkpoint, doomed: Vec<PathBuf>) -> Self {
+        CheckpointJob {
+            dir: dir.to_owned(),
+            content: checkpoint.encode(),
+            log_start: checkpoint.log_start,
+            durable: checkpoint.durable,
+            clean: checkpoint.clean,
+            told: 0,
+            doomed,
+        }
+    }
+
     /// Writes it, then removes the files that nobody needs any more.
     ///
     /// # Errors

@@ -142,6 +142,10 @@ impl<F: Files> FlushJob<F> {
 impl<F: Files> PartitionLog<F> {
     /// What there is to write: seals what was appended so far.
     pub fn begin_flush(&mut self) -> Begun<F> {
+        if self.cutting {
+            // Everything was flushed before.
+            return Begun::Nothing;
+        }
         if self.waits_for_zeros() {
             return Begun::Later;
         }
@@ -157,7 +161,8 @@ impl<F: Files> PartitionLog<F> {
             }
             let chunks = std::mem::take(&mut segment.pending);
             job.upto = segment.next;
-            let header = SegmentHeader::plain(key, segment.base, segment.created_ms);
+            let plain = SegmentHeader::plain(key, segment.base, segment.created_ms);
+            let header = SegmentHeader { holes: segment.holes, ..plain };
             job.segments.push(SegmentWrites {
                 base: segment.base,
                 path: segment.path.clone(),

@@ -9,6 +9,7 @@ mod append;
 mod cache;
 mod checkpoint;
 mod compact;
+mod cut;
 mod flush;
 mod prepare;
 mod read;
@@ -22,6 +23,7 @@ pub use cache::TailCache;
 pub use checkpoint::CheckpointJob;
 pub(super) use compact::remove_unfinished;
 pub use compact::{Finished, Output, Source};
+pub use cut::{Cut, CutJob, CutPlan, Made};
 pub use flush::{Begun, FlushJob, flush_jobs, write_jobs};
 pub use prepare::{PrepareJob, Prepared};
 pub use read::{ReadPlan, batches_within};
@@ -123,6 +125,8 @@ pub struct PartitionLog<F: Files> {
     checkpointed_clean: Offset,
     /// Compaction is replacing files: none may be let go of.
     replacing: bool,
+    /// A part of the log is being cut off: nothing else may be written or let go of.
+    cutting: bool,
     /// Files that the next checkpoint makes superfluous.
     doomed: Vec<PathBuf>,
     /// Zeros are being written ahead: no flush may write there meanwhile.

@@ -26,7 +26,7 @@ impl<F: Files> PartitionLog<F> {
     /// Zeros to write ahead of the appends, if it is time.
     pub fn prepare_next(&mut self) -> Option<PrepareJob<F>> {
         let segment_bytes = self.conf.segment_bytes + SEGMENT_HEADER_BYTES as u64;
-        let segment = self.segments.back().filter(|_| self.preparing.is_none())?;
+        let segment = self.segments.back().filter(|_| self.preparing.is_none() && !self.cutting)?;
         let file = segment.file.borrow().clone()?;
         // What was appended is left to its flush, which may be under way: zeros over it would be the end of it.
         let mut from = segment.prepared_to().max(block_ceil(segment.end));

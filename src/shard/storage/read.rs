@@ -113,7 +113,7 @@ impl<F: Files> Loader<F> {
             slots: segment.slots.clone(),
             cache: log.cache.clone(),
             end: if planted(Mutant::ReadUnwritten) { segment.end } else { segment.written },
-            holes: segment.compacted.is_some(),
+            holes: segment.has_holes(),
         }
     }
 
@@ -287,27 +287,53 @@ impl<F: Files> PartitionLog<F> {
     #[must_use]
     pub fn plan_read(&self, from: Offset, upto: Offset, max_bytes: usize, first_whole: bool) -> ReadPlan<F> {
         let wanted = Wanted { from, upto, max_bytes, first_whole };
-        // Where compaction left nothing at the end of a segment, reading goes on in the next one.
-        let at = self.segments.partition_point(|segment| segment.read_end() <= from);
-        let segment = &self.segments[at.min(self.segments.len() - 1)];
-        let loader = Loader::of(segment, self);
-        if !loader.index.borrow().knows(from) {
-            return ReadPlan(Place::Cold { loader, wanted });
+        plan(Loader::of(self.segment_for(from), self), wanted)
+    }
+
+    /// Plans a read for a follower, which may have what is appended and not written yet, as long as that is in memory.
+    /// `None` where it is neither there any more nor in the file yet.
+    #[must_use]
+    pub fn plan_copy(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        first_whole: bool,
+    ) -> Option<ReadPlan<F>> {
+        let wanted = Wanted { from, upto, max_bytes, first_whole };
+        let segment = self.segment_for(from);
+        let with_memory = Loader { end: segment.sealed, ..Loader::of(segment, self) };
+        match plan(with_memory, wanted) {
+            cached @ ReadPlan(Place::Cached { .. }) => Some(cached),
+            _ if from >= segment.settled.0 => None,
+            _ => Some(plan(Loader::of(segment, self), wanted)),
         }
-        let start = loader.index.borrow().position_for(from);
-        let mut rope = Rope::at(start);
-        let mut to = (start + max_bytes as u64 + SLACK).min(loader.end);
-        loop {
-            loader.extend_cached(&mut rope, to);
-            match cut(&rope, wanted, loader.end) {
-                Cut::Found(from, end, next) => {
-                    return ReadPlan(Place::Cached { slices: rope.slices(from, end), next });
-                }
-                Cut::Needs(more) if to < more && rope.end() >= to && to < loader.end => {
-                    to = more.min(loader.end)
-                }
-                Cut::Needs(_) => return ReadPlan(Place::Cold { loader, wanted }),
+    }
+
+    /// The segment that has an offset. Where compaction left nothing at the end of one, reading goes on in the next.
+    fn segment_for(&self, offset: Offset) -> &Segment<F> {
+        let at = self.segments.partition_point(|segment| segment.read_end() <= offset);
+        &self.segments[at.min(self.segments.len() - 1)]
+    }
+}
+
+/// Plans a read of one segment.
+fn plan<F: Files>(loader: Loader<F>, wanted: Wanted) -> ReadPlan<F> {
+    let Wanted { from, max_bytes, .. } = wanted;
+    if !loader.index.borrow().knows(from) {
+        return ReadPlan(Place::Cold { loader, wanted });
+    }
+    let start = loader.index.borrow().position_for(from);
+    let mut rope = Rope::at(start);
+    let mut to = (start + max_bytes as u64 + SLACK).min(loader.end);
+    loop {
+        loader.extend_cached(&mut rope, to);
+        match cut(&rope, wanted, loader.end) {
+            Cut::Found(from, end, next) => {
+                return ReadPlan(Place::Cached { slices: rope.slices(from, end), next });
             }
+            Cut::Needs(more) if to < more && rope.end() >= to && to < loader.end => to = more.min(loader.end),
+            Cut::Needs(_) => return ReadPlan(Place::Cold { loader, wanted }),
         }
     }
 }

@@ -91,7 +91,7 @@ impl<F: Files> PartitionLog<F> {
             epochs: checkpoint.epochs.clone(),
             ..replica::Recovered::default()
         };
-        let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1) };
+        let scan = Scan { next_offset: 0, epoch: LeaderEpoch(-1), holes: false };
         let mut recovery = Recovery { files, dir, key, checkpoint, scan, state, now_ms };
         recovery.remove_superseded(&superseded, unfinished).await?;
         let segments = recovery.segments(&segments).await?;
@@ -250,6 +250,8 @@ impl<F: Files> Recovery<'_, F> {
             return Ok(None);
         }
         segment.created_ms = header.map_or(self.now_ms, |header| header.created_ms);
+        segment.holes = header.is_some_and(|header| header.holes);
+        self.scan.holes = segment.holes;
         let size = file.size().await?;
         if size < segment.end {
             self.refuse_below(base, segment.path.clone())?;
@@ -259,7 +261,7 @@ impl<F: Files> Recovery<'_, F> {
         if stop == Stop::Bad {
             self.refuse_below(segment.next, segment.path.clone())?;
         }
-        segment.written = segment.end;
+        (segment.written, segment.sealed) = (segment.end, segment.end);
         segment.settled = (segment.next, segment.index.borrow().largest_timestamp());
         segment.extent = block_ceil(segment.end);
         segment.named = true;
@@ -359,6 +361,7 @@ impl<F: Files> Recovery<'_, F> {
         let log_end = self.scan.next_offset;
         self.state.log_end = log_end;
         self.state.log_start = self.state.log_start.min(log_end);
+        self.state.high_watermark = self.checkpoint.high_watermark.clamp(self.state.log_start, log_end);
         self.state.epochs.truncate_start(self.state.log_start);
         self.state.producers.truncate_start(self.state.log_start);
         let log = PartitionLog {
@@ -379,6 +382,7 @@ impl<F: Files> Recovery<'_, F> {
             clean: self.checkpoint.clean.min(log_end),
             checkpointed_clean: self.checkpoint.clean.min(log_end),
             replacing: false,
+            cutting: false,
             doomed: Vec::new(),
             preparing: None,
         };

@@ -9,7 +9,7 @@ impl<F: Files> PartitionLog<F> {
     /// Takes the segments out of the log that time, size or the log start let go, and returns the log's new start; the
     /// next checkpoint removes their files. `None` if all stay.
     pub fn retain(&mut self, now_ms: i64, high_watermark: Offset) -> Option<Offset> {
-        if self.replacing {
+        if self.replacing || self.cutting {
             return None;
         }
         let (active, sealed) = self.segments.iter().collect::<Vec<_>>().split_last().map(|(a, s)| {

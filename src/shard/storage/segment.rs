@@ -42,6 +42,8 @@ pub(super) struct Segment<F: Files> {
     pub(super) base: Offset,
     /// Of a segment that compaction wrote: offset after its last batch, which may lie before `next`.
     pub(super) compacted: Option<Offset>,
+    /// It was copied from a leader whose compaction left gaps between batches.
+    pub(super) holes: bool,
     pub(super) path: PathBuf,
     /// Empty until the first flush makes it, and after a restart until somebody reads it.
     pub(super) file: FileSlot<F>,
@@ -54,7 +56,9 @@ pub(super) struct Segment<F: Files> {
     pub(super) end: u64,
     /// Position after the last batch that a flush has written: what is beyond is only in memory.
     pub(super) written: u64,
-    /// The offset there, and the largest timestamp before it.
+    /// Position after the last batch that lies in memory that nobody changes any more, or in the file.
+    pub(super) sealed: u64,
+    /// The offset where the written batches end, and the largest timestamp before it.
     pub(super) settled: (Offset, i64),
     /// Length of the file that is written and durable: within it a flush of the device is enough.
     pub(super) extent: u64,
@@ -83,6 +87,7 @@ impl<F: Files> Segment<F> {
         Segment {
             base,
             compacted: None,
+            holes: false,
             path: dir.join(SegmentName::plain(base).file_name()),
             file: Rc::default(),
             named: false,
@@ -90,6 +95,7 @@ impl<F: Files> Segment<F> {
             next: base,
             end: SEGMENT_HEADER_BYTES as u64,
             written: SEGMENT_HEADER_BYTES as u64,
+            sealed: SEGMENT_HEADER_BYTES as u64,
             settled: (base, i64::MIN),
             extent: 0,
             zeroed: None,
@@ -105,13 +111,15 @@ impl<F: Files> Segment<F> {
 
     /// A segment of which a checkpoint tells what lies in it.
     pub(super) fn known(dir: &std::path::Path, facts: &SegmentFacts) -> Self {
-        let SegmentFacts { base_offset, next_offset, end, largest_timestamp, created_ms } = *facts;
+        let SegmentFacts { base_offset, next_offset, end, largest_timestamp, created_ms, holes } = *facts;
         let start = (base_offset, SEGMENT_HEADER_BYTES as u64);
         let index = Index::unknown(start, (next_offset, end), largest_timestamp);
         Segment {
             next: next_offset,
+            holes,
             end,
             written: end,
+            sealed: end,
             named: true,
             settled: (next_offset, largest_timestamp),
             extent: block_ceil(end),
@@ -124,8 +132,8 @@ impl<F: Files> Segment<F> {
     pub(super) fn compacted(dir: &std::path::Path, header: &SegmentHeader, compacted: &Compacted) -> Self {
         let Compacted { next_offset, read_end, end, largest_timestamp } = *compacted;
         let base_offset = header.base_offset;
-        let facts =
-            SegmentFacts { base_offset, next_offset, end, largest_timestamp, created_ms: header.created_ms };
+        let (created_ms, holes) = (header.created_ms, false);
+        let facts = SegmentFacts { base_offset, next_offset, end, largest_timestamp, created_ms, holes };
         let name = SegmentName { base_offset, next_offset: Some(next_offset) };
         let start = (base_offset, SEGMENT_HEADER_BYTES as u64);
         Segment {
@@ -150,7 +158,13 @@ impl<F: Files> Segment<F> {
             end: self.written,
             largest_timestamp,
             created_ms: self.created_ms,
+            holes: self.holes,
         })
+    }
+
+    /// Whether there may be gaps between its batches.
+    pub(super) fn has_holes(&self) -> bool {
+        self.holes || self.compacted.is_some()
     }
 
     /// Bytes of its batches.
@@ -179,6 +193,7 @@ impl<F: Files> Segment<F> {
     /// Seals what a flush takes.
     pub(super) fn seal_for_flush(&mut self, cache: &TailCache) {
         self.seal_open(cache);
+        self.sealed = self.end;
         let gathered = std::mem::take(&mut self.gathered);
         if gathered > 0 {
             self.chunk_bytes = chunk_size(gathered);

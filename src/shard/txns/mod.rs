@@ -8,7 +8,7 @@ use super::message::{Calls, Message};
 use super::origin::Marks;
 use super::{Broker, Shard};
 use crate::base::limits::BATCH_HEADER_BYTES;
-use crate::base::{Asker, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
+use crate::base::{Asker, ErrorCode, LeaderEpoch, Offset, PartitionIndex, ShardId, TopicPartition};
 use crate::replica::call::{MarkOp, PartitionCall, PartitionOp};
 use crate::seam::World;
 use crate::txn::call::{TxnCall, TxnReply};
@@ -58,7 +58,7 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// A partition is in service: if it keeps transactions, its coordinator begins with its log.
+    /// A partition is led here: if it keeps transactions, its coordinator begins with its log.
     pub(super) fn host_txns(&self, key: TopicPartition, topic: &Str, epoch: LeaderEpoch) {
         if topic.as_str() != TRANSACTIONS_TOPIC {
             return;
@@ -69,7 +69,8 @@ impl<B: Broker> Shard<B> {
 
     async fn load_txns(self, key: TopicPartition, epoch: LeaderEpoch) {
         let mut coordinator = Coordinator::new(self.txn_settings(key), epoch);
-        let read = self.replay_log(key, |meta, batch| replay_batch(key, meta, batch, &mut coordinator)).await;
+        let read =
+            self.replay_log(key, epoch, |meta, batch| replay_batch(key, meta, batch, &mut coordinator)).await;
         match read {
             Ok(Some(end)) => self.take_txns_into_service(key, coordinator, end),
             Ok(None) => {}
@@ -237,7 +238,7 @@ impl<B: Broker> Shard<B> {
         self.tell_txns(keys, |shard, key| {
             let owner = shard.owner().borrow();
             let partition = owner.partitions.get(&key)?;
-            Some(Event::Durable { upto: partition.leader.high_watermark() })
+            Some(Event::Durable { upto: partition.replica.high_watermark() })
         });
     }
 
@@ -272,11 +273,6 @@ impl<B: Broker> Shard<B> {
         self.tell_txns(&keys, |_, _| Some(Event::Resign(ErrorCode::NotCoordinator)));
         let mut txns = self.0.txns.borrow_mut();
         keys.iter().for_each(|key| drop(txns.hosted.0.remove(key)));
-    }
-
-    /// A topic's coordinators go with it.
-    pub(super) fn resign_txns_of(&self, topic: TopicId) {
-        self.resign_txns(|key| key.topic == topic);
     }
 
     /// The broker stops: what isn't decided stays so, and what is decided is carried out by its next life.

@@ -21,7 +21,7 @@ impl<F: Files> PartitionLog<F> {
     /// What compaction would do now, and its settings; `None` if the log isn't compacted.
     #[must_use]
     pub fn compaction(&self, stable: Offset, now_ms: i64) -> Option<(Work, Policy)> {
-        let policy = self.conf.compaction?;
+        let policy = self.conf.compaction.filter(|_| !self.cutting)?;
         let stable = stable.min(self.durable);
         let sealed: Vec<Extent> = self.sealed().map(extent).collect();
         let from = self.clean.max(self.log_start);

@@ -132,6 +132,7 @@ impl<F: Files> Output<F> {
             partition: self.key,
             base_offset: self.base,
             created_ms: self.created_ms,
+            holes: false,
             compacted: Some(compacted),
         };
         let mut block = self.files.alloc(SEGMENT_HEADER_BYTES);

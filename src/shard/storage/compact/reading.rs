@@ -34,7 +34,7 @@ impl<F: Files> Source<F> {
             file: segment.file.clone(),
             path: segment.path.clone(),
             end: segment.written,
-            holes: segment.compacted.is_some(),
+            holes: segment.has_holes(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::wire::batch::EndMarker;
 
 /// A leader whose flushes come when the test says so.
 struct Bench {
-    leader: Leader,
+    leader: Replica,
     replies: Vec<Produced>,
 }
 
@@ -118,6 +118,7 @@ fn readers_of_committed_records_stop_at_the_first_open_transaction() {
         max_bytes: 1000,
         first_whole: true,
         read_committed: true,
+        follower: None,
     };
     assert_eq!(bench.leader.read_bounds(&op).map(|bounds| bounds.upto).ok(), Some(5));
 }

@@ -1,9 +1,12 @@
-//! The leader as its events drive it.
+//! A replica as its events drive it.
 
 use super::*;
+use crate::base::ShardId;
 use crate::replica::Durability;
 use crate::wire::batch::{BatchBuilder, ClientRules, Codec, Demands, Valid, validate_client_batch};
 
+mod followers;
+mod following;
 mod transactions;
 
 const NOW: i64 = 1_000_000;
@@ -19,14 +22,19 @@ const RULES: Rules = Rules {
     min_insync_replicas: 1,
     durability: Durability::Accepted,
     producer_expiry_ms: 86_400_000,
+    replica_lag_max_ms: 30_000,
 };
 
-fn leader(rules: Rules) -> Leader {
-    Leader::new(LeaderEpoch(0), rules, Recovered::default())
+/// The only replica of a partition.
+fn leader(rules: Rules) -> Replica {
+    let mut replica = Replica::new(NodeId(1), rules, Recovered::default());
+    let assignment = Box::new(Assignment::alone(NodeId(1), LeaderEpoch(0)));
+    replica.step(Event::Assigned { assignment, now_ms: NOW }, &mut Effects::default());
+    replica
 }
 
 /// What the leader answers to a batch at once, and what it appends.
-fn produce(leader: &mut Leader, batch: &BatchBuilder) -> (Produced, Option<Append>) {
+fn produce(leader: &mut Replica, batch: &BatchBuilder) -> (Produced, Option<Append>) {
     let bytes = batch.build();
     let Valid { meta, contents } =
         validate_client_batch(&bytes, &ClientRules { zstd_allowed: true }).unwrap();

@@ -1,7 +1,7 @@
 //! What a leader checks of transactions: batches that belong to one, and the markers that end them. Rules: protocol
 //! rows 65 to 77.
 
-use super::{Append, Leader};
+use super::{Append, Replica};
 use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Guard};
 use crate::log::producers::Verdict;
@@ -29,7 +29,7 @@ pub enum Source {
     },
 }
 
-impl Leader {
+impl Replica {
     pub(super) fn verdict(&self, meta: &BatchMeta, source: Source) -> Verdict {
         match source {
             Source::Client | Source::Vouched { .. } => self.producers.check(meta),
@@ -78,6 +78,7 @@ impl Leader {
         raised: bool,
         now_ms: i64,
     ) -> Result<Append, Refusal> {
+        self.may_append(true)?;
         let (id, epoch) = (meta.producer_id, meta.producer_epoch);
         let why = "the marker comes from an old coordinator, or of an old epoch of its producer";
         let checked = self.producers.check_marker(id, epoch, marker.coordinator_epoch, raised);

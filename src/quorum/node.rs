@@ -1,0 +1,473 @@
+//! The machine.
+
+use super::disk::{Recovered, Stand};
+use super::effects::{Committed, Effects, Input, Proposed, Role, Snapshot};
+use super::guard::{Verdict, judge};
+use super::mend::Mending;
+use super::message::{Message, Whole};
+use super::standing::{Standing, VoterStanding};
+use super::store::{Store, from_raft, snapshot_from_raft};
+use super::writes::Writes;
+use super::{node_id, raft_id};
+use crate::base::NodeId;
+use crate::base::mutant::{Mutant, planted};
+use crate::base::random::Random;
+use bytes::Bytes;
+use raft::eraftpb::{self, MessageType};
+use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use std::collections::VecDeque;
+
+/// Bytes of entries in one message, about; a single entry may exceed it.
+const APPEND_BYTES: u64 = 1 << 20;
+/// Messages with entries to one voter that may be unanswered.
+const APPENDS_IN_FLIGHT: usize = 64;
+/// Bytes of entries that aren't committed; a leader refuses more.
+const UNCOMMITTED_BYTES: u64 = 64 << 20;
+/// Ticks over which followers that saw the leader's connection break spread their campaigns.
+const IMPATIENT_TICKS: u64 = 3;
+
+/// Who votes, and how patiently.
+#[derive(Clone, Debug)]
+pub struct QuorumConf {
+    /// This voter.
+    pub id: NodeId,
+    /// All of them.
+    pub voters: Vec<NodeId>,
+    /// Ticks without a word of the leader before a voter campaigns; drawn from there to twice that.
+    pub election_ticks: usize,
+    /// Ticks between two of the leader's heartbeats.
+    pub heartbeat_ticks: usize,
+    /// For those draws.
+    pub seed: u64,
+}
+
+enum Mind {
+    /// Takes part.
+    Voting(Box<RawNode<Store>>),
+    /// Has lost entries and waits for the leader's.
+    Mending(Mending),
+    /// Has seen what can't be, and does nothing more.
+    Down,
+}
+
+/// One voter of the coordinators' quorum. Lives on shard 0 of a node with the coordinator's role.
+pub struct Quorum {
+    conf: QuorumConf,
+    mind: Mind,
+    writes: Writes,
+    /// Messages that wait for the write that they rest on, by the crate's batch.
+    held: VecDeque<(u64, Vec<eraftpb::Message>)>,
+    /// States of the leader that are being written, likewise.
+    installing: VecDeque<(u64, Snapshot)>,
+    /// The state to begin with, until it is handed out.
+    begin: Option<Snapshot>,
+    role: Role,
+    random: Random,
+    /// Ticks without a word of the leader until this voter campaigns, and the term and state that it was drawn for.
+    patience: usize,
+    drawn_for: Option<(u64, StateRole)>,
+}
+
+impl Quorum {
+    /// A voter with what its file holds.
+    #[must_use]
+    pub fn new(conf: QuorumConf, mut recovered: Recovered) -> Self {
+        assert!(conf.voters.contains(&conf.id), "a voter is one of the voters");
+        if planted(Mutant::ForgetVote) {
+            recovered.vote = None;
+        }
+        let writes = Writes::new(recovered.chain);
+        let begin = recovered.snapshot.clone();
+        let mind = match recovered.damage.filter(|_| !planted(Mutant::CutDamage)) {
+            Some(damage) => Mind::Mending(Mending::new(recovered.term, recovered.vote, damage.last)),
+            None => Mind::Voting(Box::new(voter(&conf, &recovered))),
+        };
+        let random = Random::stream(conf.seed, raft_id(conf.id));
+        Quorum {
+            conf,
+            mind,
+            writes,
+            held: VecDeque::new(),
+            installing: VecDeque::new(),
+            begin,
+            role: Role::default(),
+            random,
+            patience: 0,
+            drawn_for: None,
+        }
+    }
+
+    /// Steps on one input.
+    pub fn step(&mut self, input: Input, out: &mut Effects) {
+        if let Input::Persisted { number, anew } = input {
+            self.writes.done(number, anew);
+            self.mended(out);
+        }
+        match &mut self.mind {
+            Mind::Voting(_) => self.vote(input, out),
+            Mind::Mending(_) => self.mend(input, out),
+            Mind::Down => {}
+        }
+        self.settle(out);
+    }
+
+    /// How the voters stand.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let mut standing = Standing {
+            term: self.role.term,
+            leader: self.role.leader,
+            committed: 0,
+            last: 0,
+            voters: self.conf.voters.iter().map(|node| VoterStanding { node: *node, last: None }).collect(),
+            mending: matches!(self.mind, Mind::Mending(_)),
+        };
+        let Mind::Voting(node) = &self.mind else { return standing };
+        let raft = &node.raft;
+        (standing.committed, standing.last) = (raft.raft_log.committed, raft.raft_log.last_index());
+        if raft.state == StateRole::Leader {
+            for voter in &mut standing.voters {
+                voter.last = raft.prs().get(raft_id(voter.node)).map(|progress| progress.matched);
+            }
+        }
+        standing
+    }
+
+    /// The log up to an entry that was handed out: the state that it begins with, and the entries after that.
+    #[must_use]
+    pub fn log(&self, upto: u64) -> Option<(Option<Snapshot>, Vec<Committed>)> {
+        let Mind::Voting(node) = &self.mind else { return None };
+        let snapshot = node.store().snapshot().cloned();
+        let from = snapshot.as_ref().map_or(1, |snapshot| snapshot.index + 1);
+        Some((snapshot, self.entries(from, upto, usize::MAX)?))
+    }
+
+    /// Entries from one on, up to one that was handed out, of about so many bytes; `None` if they aren't kept.
+    #[must_use]
+    pub fn entries(&self, from: u64, upto: u64, bytes_max: usize) -> Option<Vec<Committed>> {
+        let Mind::Voting(node) = &self.mind else { return None };
+        let store = node.store();
+        let mut room = bytes_max;
+        let fits = |entry: &&Committed| {
+            let fits = room > 0 && entry.index <= upto;
+            room = room.saturating_sub(entry.data.len().max(1));
+            fits
+        };
+        (from >= store.first()).then(|| store.from(from).iter().take_while(fits).cloned().collect())
+    }
+
+    fn vote(&mut self, input: Input, out: &mut Effects) {
+        let Mind::Voting(node) = &mut self.mind else { return };
+        match input {
+            Input::Start => {
+                out.installed = self.begin.take();
+                if self.conf.voters.len() == 1 {
+                    // Nobody else is there to be asked.
+                    let _ = node.campaign();
+                }
+            }
+            Input::Tick => {
+                node.tick();
+            }
+            Input::Message { from, bytes } => self.receive(from, &bytes, out),
+            Input::Propose(data) => out.proposed = Some(propose(node, self.role.acting, &data)),
+            Input::Persisted { .. } => {}
+            Input::Compact { upto, data } => {
+                node.mut_store().compact(upto, data);
+                self.writes.begin_anew();
+            }
+            Input::Unreachable(voter) => self.unreachable(voter),
+            Input::HandOver => hand_over(node, self.conf.id),
+        }
+    }
+
+    fn receive(&mut self, from: NodeId, bytes: &Bytes, out: &mut Effects) {
+        let Mind::Voting(node) = &mut self.mind else { return };
+        if from == self.conf.id || !self.conf.voters.contains(&from) {
+            return;
+        }
+        let mut message = match Message::decode(bytes) {
+            Ok(Message::Raft(message)) => message,
+            Ok(Message::Ask) if self.role.acting => {
+                let whole = Message::Whole(whole(node));
+                out.send.extend(whole.encode().map(|bytes| (from, bytes)));
+                return;
+            }
+            _ => return,
+        };
+        (message.from, message.to) = (raft_id(from), raft_id(self.conf.id));
+        if message.has_snapshot() {
+            let voters = self.conf.voters.iter().copied().map(raft_id).collect();
+            message.mut_snapshot().mut_metadata().mut_conf_state().voters = voters;
+        }
+        match judge(node, &message) {
+            Verdict::Take => {
+                // What isn't for this voter's role is an error to the crate, and nothing to us.
+                let _ = node.step(*message);
+            }
+            Verdict::Drop => {}
+            Verdict::Forgotten(upto) => {
+                let (term, last) = (node.raft.term, upto.max(node.raft.raft_log.last_index()));
+                let why = "entries that this voter acknowledged aren't in its log";
+                out.trouble =
+                    Some(format!("{why}: it doesn't vote until it has the leader's log up to {last}"));
+                let vote = node_id(node.raft.vote);
+                self.leave(Mind::Mending(Mending::new(term, vote, last)));
+            }
+            Verdict::TwoHistories(index) => {
+                let why = "the leader's log differs from what is committed here";
+                out.trouble = Some(format!("{why}, at {index}: this voter stands down"));
+                self.leave(Mind::Down);
+            }
+        }
+    }
+
+    /// Stops taking part. Nothing that it would have promised leaves.
+    fn leave(&mut self, mind: Mind) {
+        self.mind = mind;
+        self.held.clear();
+        self.installing.clear();
+        self.writes.forget();
+    }
+
+    fn unreachable(&mut self, voter: NodeId) {
+        let Mind::Voting(node) = &mut self.mind else { return };
+        let id = raft_id(voter);
+        if node.raft.state == StateRole::Leader {
+            let snapshot = node.raft.prs().get(id).is_some_and(|it| it.state == ProgressState::Snapshot);
+            if snapshot {
+                node.report_snapshot(id, SnapshotStatus::Failure);
+            }
+            node.report_unreachable(id);
+        } else if node.raft.leader_id == id {
+            let left = usize::try_from(self.random.below(IMPATIENT_TICKS)).unwrap_or(0);
+            let soon = self.patience.saturating_sub(1 + left).max(self.conf.election_ticks);
+            node.raft.election_elapsed = node.raft.election_elapsed.max(soon);
+        }
+    }
+
+    fn mend(&mut self, input: Input, out: &mut Effects) {
+        let Mind::Mending(mending) = &mut self.mind else { return };
+        match input {
+            Input::Start => {
+                let why = "the log is damaged before its end";
+                let last = mending.last;
+                out.trouble =
+                    Some(format!("{why}: this voter doesn't vote until it has the leader's up to {last}"));
+            }
+            Input::Tick if mending.tick(self.conf.heartbeat_ticks) => {
+                let others = self.conf.voters.iter().filter(|voter| **voter != self.conf.id);
+                out.send
+                    .extend(others.filter_map(|voter| Message::Ask.encode().map(|bytes| (*voter, bytes))));
+            }
+            Input::Message { from, bytes } if self.conf.voters.contains(&from) && !self.writes.busy() => {
+                let Ok(Message::Whole(whole)) = Message::decode(&bytes) else { return };
+                let Some(log) = mending.judge(whole, &self.conf.voters) else { return };
+                let stand = Stand {
+                    node: self.conf.id,
+                    voters: log.voters.clone(),
+                    term: log.term,
+                    vote: log.vote,
+                    commit: log.commit,
+                    last: log.last(),
+                };
+                out.write = Some(self.writes.whole(&stand, (log.snapshot.as_ref(), &log.entries)));
+                mending.taken = Some(log);
+            }
+            Input::Propose(_) => out.proposed = Some(Proposed::Refused),
+            _ => {}
+        }
+    }
+
+    /// Takes part again, once the leader's log is in this voter's file.
+    fn mended(&mut self, out: &mut Effects) {
+        let Mind::Mending(mending) = &mut self.mind else { return };
+        let Some(log) = mending.taken.take_if(|_| !self.writes.busy()) else { return };
+        let nothing = Snapshot { index: 0, term: 0, data: Bytes::new() };
+        out.installed = Some(log.snapshot.clone().unwrap_or(nothing));
+        self.writes.forget();
+        self.drawn_for = None;
+        self.mind = Mind::Voting(Box::new(voter(&self.conf, &log)));
+    }
+
+    /// Hands out what has become ready, until nothing more does.
+    fn settle(&mut self, out: &mut Effects) {
+        let Mind::Voting(node) = &mut self.mind else {
+            return self.tell_role(Role { term: self.role.term, ..Role::default() }, out);
+        };
+        let mut settled = None;
+        loop {
+            while node.has_ready() {
+                take_batch(node, &mut self.writes, &mut self.held, &mut self.installing, out);
+            }
+            let durable = self.writes.durable();
+            if settled == Some(durable) {
+                break;
+            }
+            settled = Some(durable);
+            node.on_persist_ready(durable);
+            while let Some((_, snapshot)) = self.installing.pop_front_if(|(batch, _)| *batch <= durable) {
+                node.advance_apply_to(snapshot.index);
+                out.installed = Some(snapshot);
+            }
+            while let Some((_, messages)) = self.held.pop_front_if(|(batch, _)| *batch <= durable) {
+                post(messages, out);
+            }
+        }
+        self.draw_patience();
+        self.write_next(out);
+        let role = self.current_role();
+        self.tell_role(role, out);
+    }
+
+    fn write_next(&mut self, out: &mut Effects) {
+        let Mind::Voting(node) = &self.mind else { return };
+        let raft = &node.raft;
+        let stand = Stand {
+            node: self.conf.id,
+            voters: self.conf.voters.clone(),
+            term: raft.term,
+            vote: node_id(raft.vote),
+            commit: raft.raft_log.committed,
+            last: raft.raft_log.last_index(),
+        };
+        if let Some(write) = self.writes.next(&stand, node.store()) {
+            out.write = Some(write);
+        }
+    }
+
+    fn current_role(&self) -> Role {
+        let Mind::Voting(node) = &self.mind else { return Role::default() };
+        let raft = &node.raft;
+        let leads = raft.state == StateRole::Leader;
+        let acting = leads && (raft.apply_to_current_term() || planted(Mutant::ActEarly));
+        Role { term: raft.term, leader: node_id(raft.leader_id), acting }
+    }
+
+    fn tell_role(&mut self, role: Role, out: &mut Effects) {
+        if role != self.role {
+            self.role = role;
+            out.role = Some(role);
+        }
+    }
+
+    /// Draws how long to wait for the leader, anew in every term and state.
+    fn draw_patience(&mut self) {
+        let Mind::Voting(node) = &mut self.mind else { return };
+        let state = (node.raft.term, node.raft.state);
+        if self.drawn_for != Some(state) {
+            let ticks = self.conf.election_ticks;
+            let more = self.random.below(u64::try_from(ticks).unwrap_or(1));
+            self.patience = ticks + usize::try_from(more).unwrap_or(0);
+            self.drawn_for = Some(state);
+        }
+        node.raft.set_randomized_election_timeout(self.patience);
+    }
+}
+
+/// The crate's node over a log.
+fn voter(conf: &QuorumConf, recovered: &Recovered) -> RawNode<Store> {
+    let begin = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
+    let config = Config {
+        id: raft_id(conf.id),
+        election_tick: conf.election_ticks,
+        heartbeat_tick: conf.heartbeat_ticks,
+        applied: begin,
+        max_size_per_msg: APPEND_BYTES,
+        max_inflight_msgs: APPENDS_IN_FLIGHT,
+        check_quorum: true,
+        pre_vote: true,
+        max_uncommitted_size: UNCOMMITTED_BYTES,
+        ..Config::default()
+    };
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let store = Store::new(&conf.voters, recovered);
+    RawNode::new(&config, store, &logger).expect("the settings fit each other, and the log was checked")
+}
+
+/// Takes one of the crate's batches: what it wants written, sent and applied.
+fn take_batch(
+    node: &mut RawNode<Store>,
+    writes: &mut Writes,
+    held: &mut VecDeque<(u64, Vec<eraftpb::Message>)>,
+    installing: &mut VecDeque<(u64, Snapshot)>,
+    out: &mut Effects,
+) {
+    let mut batch = node.ready();
+    post(batch.take_messages(), out);
+    let snapshot = (!batch.snapshot().is_empty()).then(|| snapshot_from_raft(batch.snapshot()));
+    let entries: Vec<_> = batch.take_entries().into_iter().map(from_raft).collect();
+    if let Some(snapshot) = &snapshot {
+        node.mut_store().install(snapshot.clone());
+        installing.push_back((batch.number(), snapshot.clone()));
+    }
+    node.mut_store().append(&entries);
+    writes.take(batch.number(), snapshot, &entries, batch.must_sync());
+    let (early, late) =
+        batch.take_persisted_messages().into_iter().partition(|message| needs_no_flush(message));
+    post(early, out);
+    let late: Vec<eraftpb::Message> = late;
+    if !late.is_empty() {
+        held.push_back((batch.number(), late));
+    }
+    let committed = batch.take_committed_entries();
+    let applied = committed.last().map(|entry| entry.index);
+    out.committed.extend(committed.into_iter().map(from_raft));
+    node.advance_append_async(batch);
+    if let Some(applied) = applied {
+        node.advance_apply_to(applied);
+    }
+}
+
+/// Whether a message that rests on a write may leave before it is durable: never.
+fn needs_no_flush(message: &eraftpb::Message) -> bool {
+    match message.get_msg_type() {
+        MessageType::MsgRequestVoteResponse => planted(Mutant::UnflushedVote),
+        MessageType::MsgAppendResponse => planted(Mutant::UnflushedAppend),
+        _ => false,
+    }
+}
+
+fn post(messages: Vec<eraftpb::Message>, out: &mut Effects) {
+    for message in messages {
+        let to = node_id(message.to);
+        let bytes = Message::Raft(Box::new(message)).encode();
+        out.send.extend(to.zip(bytes));
+    }
+}
+
+fn propose(node: &mut RawNode<Store>, acting: bool, data: &Bytes) -> Proposed {
+    if !acting {
+        return Proposed::Refused;
+    }
+    match node.propose(Vec::new(), data.to_vec()) {
+        Ok(()) => Proposed::At { index: node.raft.raft_log.last_index(), term: node.raft.term },
+        Err(_) => Proposed::Refused,
+    }
+}
+
+/// The log as far as it is committed.
+fn whole(node: &RawNode<Store>) -> Whole {
+    let (store, raft) = (node.store(), &node.raft);
+    let commit = raft.raft_log.committed;
+    let from = store.snapshot().map_or(1, |snapshot| snapshot.index + 1);
+    let committed = store.from(from).iter().take_while(|entry| entry.index <= commit);
+    Whole {
+        term: raft.term,
+        commit,
+        snapshot: store.snapshot().cloned(),
+        entries: committed.cloned().collect(),
+    }
+}
+
+/// Has the voter with the longest log campaign at once.
+fn hand_over(node: &mut RawNode<Store>, this: NodeId) {
+    let progress = node.raft.prs();
+    let others = progress.iter().filter(|(id, it)| **id != raft_id(this) && it.recent_active);
+    let best = others.map(|(id, it)| (it.matched, std::cmp::Reverse(*id))).max();
+    if let Some((_, std::cmp::Reverse(id))) = best
+        && node.raft.state == StateRole::Leader
+    {
+        node.transfer_leader(id);
+    }
+}

@@ -1,0 +1,29 @@
+//! How the voters stand: what DescribeQuorum tells.
+
+use crate::base::NodeId;
+
+/// One voter, as the leader knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoterStanding {
+    /// Who.
+    pub node: NodeId,
+    /// The last index that it is known to have; `None` where this voter doesn't lead.
+    pub last: Option<u64>,
+}
+
+/// The quorum, as this voter knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The term.
+    pub term: u64,
+    /// Who leads.
+    pub leader: Option<NodeId>,
+    /// The last index that is committed.
+    pub committed: u64,
+    /// The last index of this voter's log.
+    pub last: u64,
+    /// All voters.
+    pub voters: Vec<VoterStanding>,
+    /// Whether this voter's log is damaged and it waits for another's.
+    pub mending: bool,
+}

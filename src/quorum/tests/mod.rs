@@ -1,0 +1,98 @@
+//! The machine in a little network of its own, and its parts.
+
+mod codec;
+mod files;
+mod net;
+
+use super::*;
+use crate::base::mutant::{self, Mutant};
+use crate::base::random::Random;
+use bytes::Bytes;
+use net::{Net, Plan};
+
+/// Seeds that every run takes.
+const SEEDS: u64 = 60;
+/// Seeds within which a planted fault is noticed.
+const MUTANT_SEEDS: u64 = 3_000;
+
+/// Runs a seed; what went wrong, if something did.
+fn run(seed: u64, voters: i32) -> Result<(), String> {
+    let mut net = Net::new(seed, voters);
+    net.run(&Plan::faults(seed))?;
+    net.heal()
+}
+
+#[test]
+fn voters_agree_whatever_is_lost_late_or_damaged() {
+    for voters in [1, 3, 5] {
+        for seed in 0..SEEDS {
+            run(seed, voters).unwrap_or_else(|wrong| panic!("seed {seed}, {voters} voters: {wrong}"));
+        }
+    }
+}
+
+#[test]
+fn a_seed_replays() {
+    let trace = |seed| {
+        let mut net = Net::new(seed, 3);
+        let ended = net.run(&Plan::faults(seed));
+        (net.digest(), ended)
+    };
+    assert_eq!(trace(7), trace(7));
+    assert_ne!(trace(7), trace(8));
+}
+
+#[test]
+fn every_planted_fault_is_noticed() {
+    for fault in Mutant::OF_QUORUM {
+        mutant::plant(Some(*fault));
+        let noticed = (0..MUTANT_SEEDS).find_map(|seed| run(seed, 3).err().map(|wrong| (seed, wrong)));
+        mutant::plant(None);
+        let (seed, wrong) = noticed.unwrap_or_else(|| panic!("{fault:?} went unnoticed"));
+        println!("{fault:?}: seed {seed}: {wrong}");
+    }
+}
+
+#[test]
+fn a_lone_voter_acts_after_one_write_and_commits_with_one_more() {
+    let conf = QuorumConf {
+        id: NodeId(4),
+        voters: vec![NodeId(4)],
+        election_ticks: 10,
+        heartbeat_ticks: 1,
+        seed: 1,
+    };
+    let mut voter = Quorum::new(conf, Recovered::default());
+    let mut out = Effects::default();
+    voter.step(Input::Start, &mut out);
+    let write = out.write.take().expect("its vote and the term's first entry");
+    assert!(out.committed.is_empty() && out.role.is_some_and(|role| !role.acting));
+    let mut out = Effects::default();
+    voter.step(Input::Persisted { number: write.number, anew: false }, &mut out);
+    assert_eq!(out.committed.len(), 1);
+    assert!(out.role.is_some_and(|role| role.acting && role.leader == Some(NodeId(4))));
+    let mut out = Effects::default();
+    voter.step(Input::Propose(Bytes::from_static(b"one")), &mut out);
+    assert_eq!(out.proposed, Some(Proposed::At { index: 2, term: 1 }));
+    let write = out.write.take().expect("the entry");
+    let mut out = Effects::default();
+    voter.step(Input::Propose(Bytes::from_static(b"two")), &mut out);
+    assert!(out.write.is_none(), "one write at a time");
+    let mut out = Effects::default();
+    voter.step(Input::Persisted { number: write.number, anew: false }, &mut out);
+    assert_eq!(out.committed, [Committed { index: 2, term: 1, data: Bytes::from_static(b"one") }]);
+    assert!(out.write.is_some(), "what came meanwhile makes up the next write");
+}
+
+#[test]
+fn a_follower_that_sees_the_leaders_connection_break_campaigns_soon() {
+    let mut net = Net::new(3, 3);
+    net.quiet(100);
+    let leader = net.acting().expect("somebody leads after a while");
+    let (before, term) = (net.round(), net.term());
+    net.kill(leader);
+    while net.term() == term {
+        net.quiet(1);
+        assert!(net.round() - before < 9, "sooner than an election timeout of 10 ticks");
+    }
+}

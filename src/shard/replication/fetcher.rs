@@ -1,0 +1,156 @@
+//! Asking leaders for records: one task for each broker that leads partitions of which this shard has followers.
+
+use crate::base::{BrokerEpoch, NodeId, TopicPartition};
+use crate::peer::{ReplicaFetch, ReplicaFetched, ReplicaRead, Reply, Request};
+use crate::replica::FetchPosition;
+use crate::seam::World;
+use crate::shard::notify::Notify;
+use crate::shard::partition::PartitionState;
+use crate::shard::peers::Lane;
+use crate::shard::{Broker, Shard};
+use futures_lite::future::or;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time between two calls where the first brought no answer.
+const CALL_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two questions about a partition where the first brought an error: one of both nodes has to hear of
+/// something first.
+const ERROR_PAUSE: Duration = Duration::from_millis(20);
+/// How long a request waits for a flush of what the one before brought.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was asked of a leader.
+type Asked = BTreeMap<TopicPartition, FetchPosition>;
+
+/// Partitions that are left alone until then.
+type Resting = BTreeMap<TopicPartition, Duration>;
+
+impl<B: Broker> Shard<B> {
+    /// Replicas here follow this broker: sees to it that it is asked for them, now.
+    pub(in crate::shard) fn fetch_from(&self, leader: NodeId) {
+        let known = self.0.replication.fetchers.borrow().get(&leader).cloned();
+        let changed = known.unwrap_or_else(|| {
+            let changed = Rc::new(Notify::default());
+            self.0.replication.fetchers.borrow_mut().insert(leader, changed.clone());
+            self.world().spawn(self.clone().fetch_task(leader, changed.clone()));
+            changed
+        });
+        changed.notify();
+    }
+
+    /// Asks one broker for what replicas here lack, until the shard ends.
+    async fn fetch_task(self, leader: NodeId, changed: Rc<Notify>) {
+        let mut resting = Resting::new();
+        loop {
+            let (asked, next) = self.positions(leader, &mut resting);
+            if asked.is_empty() {
+                match next {
+                    Some(wait) => or(self.world().sleep(wait), changed.notified()).await,
+                    None => changed.notified().await,
+                }
+                continue;
+            }
+            let request = Request::Fetch(self.fetch_request(&asked, next));
+            let answered = async { Some(self.call_peer(leader, Lane::Replication, request).await) };
+            let changed_first = async {
+                changed.notified().await;
+                None
+            };
+            match or(answered, changed_first).await {
+                // Others are to be asked for as well: the leader answers this request when the next one comes.
+                None => {}
+                Some(Ok(Reply::Fetch(fetched))) => {
+                    self.take_fetched(leader, &asked, fetched, &mut resting).await;
+                }
+                Some(outcome) => {
+                    tracing::debug!(%leader, ?outcome, "a fetch brought nothing");
+                    or(self.world().sleep(CALL_PAUSE), changed.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// From where each replica goes on that follows this broker, and when one that rests may be asked for again.
+    fn positions(&self, leader: NodeId, resting: &mut Resting) -> (Asked, Option<Duration>) {
+        let now = self.world().mono();
+        resting.retain(|_, until| *until > now);
+        let owner = self.owner().borrow();
+        let mut asked = Asked::new();
+        for (key, partition) in &owner.partitions {
+            let position = partition.replica.fetch_position().filter(|position| position.leader == leader);
+            let Some(position) = position.filter(|_| partition.state == PartitionState::Online) else {
+                continue;
+            };
+            if !resting.contains_key(key) {
+                asked.insert(*key, position);
+            }
+        }
+        (asked, resting.values().min().map(|until| until.saturating_sub(now)))
+    }
+
+    fn fetch_request(&self, asked: &Asked, next: Option<Duration>) -> ReplicaFetch {
+        let conf = &self.conf().cluster;
+        let owner = self.owner().borrow();
+        let read = |(key, position): (&TopicPartition, &FetchPosition)| {
+            let partition = owner.partitions.get(key);
+            ReplicaRead {
+                partition: *key,
+                leader_epoch: position.leader_epoch,
+                offset: position.offset,
+                flushed: position.flushed,
+                high_watermark: partition.map_or(-1, |partition| partition.replica.high_watermark()),
+                last_epoch: position.last_epoch,
+                log_start: position.log_start,
+                max_bytes: conf.fetch_partition_bytes,
+            }
+        };
+        let wait = next.map_or(conf.fetch_wait, |next| next.min(conf.fetch_wait));
+        ReplicaFetch {
+            replica: self.me(),
+            shard: self.this(),
+            broker_epoch: self.broker_epoch().unwrap_or(BrokerEpoch(-1)),
+            max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+            min_bytes: conf.fetch_min_bytes,
+            max_bytes: conf.fetch_response_bytes,
+            partitions: asked.iter().map(read).collect(),
+        }
+    }
+
+    /// Takes what a leader answered, and waits until what it brought is flushed: the next request says so.
+    async fn take_fetched(
+        &self,
+        leader: NodeId,
+        asked: &Asked,
+        fetched: ReplicaFetched,
+        resting: &mut Resting,
+    ) {
+        let mut copied = Vec::new();
+        for data in fetched.partitions {
+            let key = data.partition;
+            let Some(position) = asked.get(&key) else { continue };
+            match self.take_data(leader, *position, data) {
+                Err(error) => {
+                    tracing::debug!(%leader, partition = %key, ?error, "a partition can't be fetched now");
+                    resting.insert(key, self.world().mono() + ERROR_PAUSE);
+                }
+                Ok(true) => copied.push(key),
+                Ok(false) => {}
+            }
+        }
+        if copied.is_empty() {
+            return;
+        }
+        self.flush_due().notify();
+        let settled = || {
+            let owner = self.owner().borrow();
+            copied.iter().all(|key| {
+                owner.partitions.get(key).is_none_or(|partition| {
+                    partition.state != PartitionState::Online || partition.replica.is_settled()
+                })
+            })
+        };
+        self.within(FLUSH_PATIENCE, self.produce_done().until(settled)).await;
+    }
+}

@@ -1,0 +1,43 @@
+//! Partitions that have replicas on other nodes, on the shard that has one of them here.
+//!
+//! What a replica is at the moment says the metadata (`roles`). A follower's records come through one task per leading
+//! broker, which asks for all partitions that this shard follows there at once (`fetcher`, `copy`, `cut`). A leader
+//! answers such requests when there is something appended (`serve`), and asks the coordinator for changes of who is in
+//! sync (`isr`).
+//!
+//! Leader and followers flush at the same time: a leader's records are there for followers from the moment at which
+//! they are handed to its own device. A follower asks again when it has flushed what it got, and says so; that moves the
+//! high watermark. So a group commit on the leader is one on each follower, and each of their requests tells of one.
+
+mod copy;
+mod cut;
+mod fetcher;
+mod isr;
+mod roles;
+mod serve;
+
+use super::notify::Notify;
+use crate::base::{NodeId, ShardId, TopicPartition};
+use crate::replica::IsrProposal;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// What a shard keeps about replication besides its partitions.
+#[derive(Default)]
+pub(super) struct Replication {
+    /// A high watermark moved, or a replica got another role.
+    pub(super) moved: Notify,
+    /// For each leading broker that replicas here follow, how to tell its task that it has others to ask for.
+    fetchers: RefCell<BTreeMap<NodeId, Rc<Notify>>>,
+    /// Followers' fetches that aren't answered yet.
+    served: RefCell<BTreeMap<u64, serve::Served>>,
+    /// The one of each follower's shard that waits.
+    asked: RefCell<BTreeMap<(NodeId, ShardId), u64>>,
+    /// Changes of who is in sync that are to be proposed.
+    proposals: RefCell<Vec<(TopicPartition, IsrProposal)>>,
+    proposals_due: Notify,
+    /// Replicas whose logs are being cut.
+    cutting: RefCell<BTreeSet<TopicPartition>>,
+    cut_done: Notify,
+}

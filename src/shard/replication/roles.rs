@@ -1,0 +1,82 @@
+//! What replicas are: leaders or followers, as the metadata says; and coordinators, which go with leadership.
+
+use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, TopicPartition};
+use crate::cluster::{ClusterState, NO_LEADER, PartitionEntry};
+use crate::replica::{Assignment, Event, Member};
+use crate::seam::World;
+use crate::shard::owner::Outbox;
+use crate::shard::{Broker, Shard};
+
+/// What the metadata says of a partition. A shard begins with a state that knows this very process.
+fn assignment(state: &ClusterState, entry: &PartitionEntry) -> Assignment {
+    let member = |id: &NodeId| {
+        let broker = state.broker(*id);
+        let broker_epoch = broker.map_or(BrokerEpoch(-1), |broker| broker.epoch);
+        Member { id: *id, broker_epoch, able: state.is_active(*id) }
+    };
+    Assignment {
+        leader: Some(entry.leader).filter(|leader| *leader != NO_LEADER),
+        leader_epoch: entry.leader_epoch,
+        partition_epoch: entry.partition_epoch,
+        replicas: entry.replicas.iter().map(member).collect(),
+        isr: entry.isr.clone(),
+        registered: true,
+    }
+}
+
+impl<B: Broker> Shard<B> {
+    /// This node's id.
+    pub(in crate::shard) fn me(&self) -> NodeId {
+        NodeId(self.0.node.id)
+    }
+
+    /// Lets a replica follow what the metadata says of it; coordinators come and go with leadership.
+    pub(in crate::shard) fn assign(&self, key: TopicPartition) {
+        let found = {
+            let view = self.0.view.borrow();
+            let name = view.topic_by_id(key.topic).map(|topic| topic.name.clone());
+            name.zip(view.partition(key).map(|entry| assignment(&view, entry)))
+        };
+        let Some((name, assignment)) = found else { return };
+        let leader = assignment.leader;
+        let led_before = self.leads(key);
+        let mut outbox = Outbox::default();
+        let event = Event::Assigned { assignment: Box::new(assignment), now_ms: self.world().wall_ms() };
+        self.owner().borrow_mut().step(key, event, &mut outbox);
+        self.deliver(outbox);
+        let leads_now = self.leads(key);
+        if led_before.is_some() && led_before != leads_now {
+            self.resign_groups(|other| *other == key);
+            self.resign_txns(|other| *other == key);
+        }
+        if let Some(epoch) = leads_now.filter(|_| led_before != leads_now) {
+            self.host_groups(key, &name, epoch);
+            self.host_txns(key, &name, epoch);
+        }
+        if let Some(leader) = leader.filter(|leader| *leader != self.me()) {
+            self.fetch_from(leader);
+        }
+        self.0.replication.moved.notify();
+    }
+
+    /// Under which epoch the replica here leads, if it does.
+    pub(in crate::shard) fn leads(&self, key: TopicPartition) -> Option<LeaderEpoch> {
+        let owner = self.owner().borrow();
+        let replica = &owner.partitions.get(&key)?.replica;
+        replica.is_leading().then(|| replica.epoch())
+    }
+
+    /// Waits until it is known what a leader's predecessors have committed; false if it isn't the leader under this
+    /// epoch any more.
+    pub(in crate::shard) async fn established(&self, key: TopicPartition, epoch: LeaderEpoch) -> bool {
+        let settled = || {
+            let owner = self.owner().borrow();
+            let replica = owner.partitions.get(&key).map(|partition| &partition.replica);
+            replica.is_none_or(|replica| {
+                replica.epoch() != epoch || !replica.is_leading() || replica.is_established()
+            })
+        };
+        self.0.replication.moved.until(settled).await;
+        self.leads(key) == Some(epoch)
+    }
+}
