@@ -45,7 +45,17 @@ impl Plan {
     }
 
     fn quiet(rounds: u64) -> Self {
-        Plan { rounds, lose: 0, twice: 0, late_rounds: 1, crash: 0, revive: 0, damage: 0, part: 0, flush_rounds: 1 }
+        Plan {
+            rounds,
+            lose: 0,
+            twice: 0,
+            late_rounds: 1,
+            crash: 0,
+            revive: 0,
+            damage: 0,
+            part: 0,
+            flush_rounds: 1,
+        }
     }
 }
 
