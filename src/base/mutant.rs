@@ -193,6 +193,22 @@ impl Mutant {
         Mutant::KeepTerm,
     ];
 
+    /// Those that the simulator of clusters must notice.
+    pub const OF_CLUSTERS: &'static [Mutant] = &[
+        Mutant::AckBeforeFlush,
+        Mutant::CommitUnderMinIsr,
+        Mutant::CommittedIsrOnly,
+        Mutant::CountUnflushed,
+        Mutant::AnyLeaderEpoch,
+        Mutant::IgnoreDivergence,
+        Mutant::TruncateToHighWatermark,
+        Mutant::UndurableCut,
+        Mutant::ForgetEpochs,
+        Mutant::ElectAnyone,
+        Mutant::UnflushedVote,
+        Mutant::UnflushedAppend,
+    ];
+
     /// Those of compaction that its own random histories must notice, for they take transactions.
     pub const OF_COMPACTION: &'static [Mutant] = &[
         Mutant::DropTombstonesAtOnce,
