@@ -80,6 +80,13 @@ impl Fixture {
     }
 
     /// Creates a topic with one partition.
+    /// Gives a topic a setting.
+    pub(super) fn configure(&mut self, name: &str, key: &str, value: &str) {
+        let target = Target::Topic(self.cluster.topic(name).expect("a topic that was made").id);
+        let edits = vec![(key.to_owned(), Edit::Set(value.to_owned()))];
+        self.run(Command::EditConfigs { target, edits });
+    }
+
     pub(super) fn topic(&mut self, name: &str) -> TopicId {
         let id = TopicId([u8::try_from(name.len()).expect("a short name"); 16]);
         let topic = NewTopic {
