@@ -2,7 +2,7 @@
 
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
 use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, ShardId, TopicId, TopicPartition};
-use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
+use crate::cluster::{ClusterState, Command, Edit, NewTopic, Outcome, Record, Target, decide};
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Now, Settings};
@@ -79,7 +79,6 @@ impl Fixture {
         }
     }
 
-    /// Creates a topic with one partition.
     /// Gives a topic a setting.
     pub(super) fn configure(&mut self, name: &str, key: &str, value: &str) {
         let target = Target::Topic(self.cluster.topic(name).expect("a topic that was made").id);
@@ -87,6 +86,7 @@ impl Fixture {
         self.run(Command::EditConfigs { target, edits });
     }
 
+    /// Creates a topic with one partition.
     pub(super) fn topic(&mut self, name: &str) -> TopicId {
         let id = TopicId([u8::try_from(name.len()).expect("a short name"); 16]);
         let topic = NewTopic {
