@@ -10,7 +10,6 @@
 mod as_kept;
 
 use super::{Api, Context, Plan, resolve};
-use as_kept::as_kept;
 use crate::base::{ErrorCode, PartitionIndex, TopicId};
 use crate::cluster::is_internal_topic;
 use crate::replica::call::{
@@ -23,6 +22,7 @@ use crate::wire::generated::produce_response::{
 };
 use crate::wire::generated::{ProduceRequest, ProduceResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
+use as_kept::as_kept;
 use bytes::Bytes;
 
 /// The API's entry in the registry.

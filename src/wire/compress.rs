@@ -225,7 +225,8 @@ impl Compressing {
             Codec::Snappy => Encoder::Snappy { out: XERIAL.to_vec(), block: Vec::new() },
             Codec::Lz4 => Encoder::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(Vec::new()))),
             Codec::Zstd => Encoder::Zstd(
-                zstd::stream::write::Encoder::new(Vec::new(), level.unwrap_or(0)).expect("a level that there is"),
+                zstd::stream::write::Encoder::new(Vec::new(), level.unwrap_or(0))
+                    .expect("a level that there is"),
             ),
         })
     }

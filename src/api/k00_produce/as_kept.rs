@@ -29,7 +29,8 @@ pub(super) fn as_kept(
 
 fn wanted(context: &Context<'_>, topic: &Topic) -> Option<Compression> {
     let own = |name: &str| topic.configs.get(name).map(String::as_str);
-    let codec = match own("compression.type").unwrap_or_else(|| context.in_force().value("compression.type")) {
+    let codec = match own("compression.type").unwrap_or_else(|| context.in_force().value("compression.type"))
+    {
         "uncompressed" => Codec::None,
         "gzip" => Codec::Gzip,
         "snappy" => Codec::Snappy,

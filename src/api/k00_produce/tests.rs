@@ -60,9 +60,12 @@ fn what_the_log_refuses_names_the_log_start() {
 
 #[test]
 fn batches_are_kept_in_the_topics_codec() {
-    for (kept, wanted) in
-        [("producer", Codec::Snappy), ("gzip", Codec::Gzip), ("uncompressed", Codec::None), ("snappy", Codec::Snappy)]
-    {
+    for (kept, wanted) in [
+        ("producer", Codec::Snappy),
+        ("gzip", Codec::Gzip),
+        ("uncompressed", Codec::None),
+        ("snappy", Codec::Snappy),
+    ] {
         let mut fixture = fixture();
         fixture.configure("t", "compression.type", kept);
         fixture.partitions = |call| match &call.op {

@@ -19,8 +19,8 @@ mod versions;
 mod wire;
 
 pub use admin::{
-    About, CoordinatorOf, Edge, Offsets, about, coordinator, create_topic, delete_topic, offsets, producer_id,
-    topic,
+    About, CoordinatorOf, Edge, Offsets, about, coordinator, create_topic, delete_topic, offsets,
+    producer_id, topic,
 };
 pub use cluster::{PartitionKey, TopicInfo, Topology, bootstrap, topology};
 pub use error::{ClientError, code_name, is_retriable};

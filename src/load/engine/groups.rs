@@ -58,7 +58,8 @@ fn note(ctx: &Context, error: &ClientError) {
 /// One member's life: it joins, stays for a few heartbeats (joining again when others come and go) and leaves.
 async fn live(ctx: &Context, group: u32, place: u32) -> Result<(), ClientError> {
     let name = Str::from(format!("ringlog-load-{:08x}-{group}", ctx.run));
-    let mut wire = coordinator(&ctx.world, &ctx.dial, &ctx.load.bootstrap, (&name, CoordinatorOf::Group)).await?;
+    let mut wire =
+        coordinator(&ctx.world, &ctx.dial, &ctx.load.bootstrap, (&name, CoordinatorOf::Group)).await?;
     let mut member = Str::default();
     let mut generation = join(ctx, &mut wire, &name, &mut member).await?;
     let beats = STAY_BEATS * (1 + place);

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::supply::Entry;
 use crate::base::ErrorCode;
 use crate::load::client::{ClientError, CoordinatorOf, Wire, api, coordinator, is_retriable, producer_id};
+use crate::load::measure::Counts;
 use crate::load::verify::Stamp;
 use crate::seam::World as _;
 use crate::wire::batch::BatchStamp;
@@ -187,9 +188,10 @@ impl Teller<'_> {
         .await?;
         self.sequences[part] += i32::try_from(count).unwrap_or(i32::MAX);
         let mut measures = ctx.measures.borrow_mut();
-        for flow in [|counts: &mut crate::load::measure::Counts| &mut counts.sent, |counts| &mut counts.acked] {
-            let flow = flow(&mut measures.counts);
-            (flow.records, flow.bytes) = (flow.records + count as u64, flow.bytes + bytes);
+        let Counts { sent, acked, .. } = &mut measures.counts;
+        for flow in [sent, acked] {
+            flow.records += count as u64;
+            flow.bytes += bytes;
             flow.requests += 1;
         }
         Ok(())

@@ -218,8 +218,7 @@ mod tests {
     #[test]
     fn one_reader_of_old_records_drives_nothing_out_and_the_second_finds_them() {
         let cache = TailCache::new(100 * READ_BYTES_MAX);
-        let tail: Vec<_> =
-            (0..80).map(|i| cache.insert(i, bytes(8), READ_BYTES_MAX, Stay::Full)).collect();
+        let tail: Vec<_> = (0..80).map(|i| cache.insert(i, bytes(8), READ_BYTES_MAX, Stay::Full)).collect();
         let mut old = Slots::default();
         let positions = || (0..60).map(|i| i * READ_BYTES_MAX as u64);
         let read = |old: &mut Slots| {

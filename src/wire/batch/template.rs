@@ -303,7 +303,8 @@ mod tests {
     use crate::wire::batch::{ClientRules, records, validate_client_batch};
     use crate::wire::compress::compress;
 
-    const STAMP: BatchStamp = BatchStamp { timestamp: 1_767_225_600_000, producer: (7, 1, 40), transactional: false };
+    const STAMP: BatchStamp =
+        BatchStamp { timestamp: 1_767_225_600_000, producer: (7, 1, 40), transactional: false };
 
     fn template(
         records: usize,
