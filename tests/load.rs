@@ -276,6 +276,20 @@ fn backlogs_are_drained_and_connections_come_and_go() {
 }
 
 #[test]
+fn transactions_are_committed_and_aborted_as_they_should_be() {
+    let broker = Broker::start("transact");
+    let run = ["transact", "--producers", "6", "--partitions", "3", "--batches", "2", "--abort-every", "4"];
+    let outcome = broker.outcome("transact", &[&run[..], &["--duration", "2s", "--warmup", "0s"]].concat());
+    let phase = outcome.judged().next().expect("one phase");
+    assert!(phase.failures == 0 && phase.aborted > 0, "{phase:?}");
+    // Each producer aborts its fourth, eighth and so on.
+    assert!(phase.committed >= 3 * phase.aborted, "{phase:?}");
+    let all = phase.committed + phase.aborted;
+    assert_eq!(phase.latencies["service"].count, all, "each commit is timed");
+    assert!(phase.acked.records >= 2 * all, "two batches of one record each, and those of open transactions");
+}
+
+#[test]
 fn jobs_run_from_files_and_results_are_compared() {
     let broker = Broker::start("job");
     let job = broker.path("job.toml");

@@ -3,6 +3,7 @@ import dataclasses
 import itertools
 
 KAFKA_ONLY = "JetStream has no batches that are sent and acknowledged as one, and no acknowledgement short of stored"
+NO_TRANSACTIONS = "JetStream has no transactions over several streams"
 NO_FETCH_SIZE = "JetStream pushes messages: a consumer doesn't choose how many bytes one answer has"
 
 # One GB is far more than a processor's caches and fits the page cache of any machine that this is run on.
@@ -79,6 +80,8 @@ def throughput():
         Case("unbatched-1", "one connection, one record of 100 B per request, one partition",
              "produce --partitions 1 --size 100 --batch 0 --producers 1 --in-flight 1",
              "publish -streams 1 -connections 1 -window 1 -size 100", shown=("p50_us", "p99_us")),
+        Case("transact-200", "200 producers, one transaction after the other with one record of 100 B, 16 partitions",
+             "transact --partitions 16 --producers 200", None, NO_TRANSACTIONS, shown=("transactions_s", "p99_us")),
     ]
 
 

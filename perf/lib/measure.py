@@ -52,6 +52,8 @@ def figures(phase):
     count = max(phase["acked"]["records"], phase["received"]["records"])
     size = max(phase["acked"]["bytes"], phase["received"]["bytes"])
     broker = phase["broker"] or {}
+    if phase.get("committed"):
+        return {"transactions_s": phase["committed"] / phase["seconds"], **micros, "void": bool(phase["saturated"])}
     return {"records_s": count / phase["seconds"], "MB_s": size / phase["seconds"] / 1e6, **micros,
             "cpu_s_per_GB": broker.get("cpu_seconds_per_gb"), "rss_MB": (broker.get("rss_bytes") or 0) / 1e6,
             "void": bool(phase["saturated"])}

@@ -5,7 +5,7 @@ import math
 from lib import cases, pictures
 from lib.peers import ROOT
 
-UNITS = {"records_s": "records/s", "MB_s": "MB/s", "p50_us": "p50, µs", "p99_us": "p99, µs", "p999_us": "p99.9, µs",
+UNITS = {"records_s": "records/s", "transactions_s": "transactions/s", "MB_s": "MB/s", "p50_us": "p50, µs", "p99_us": "p99, µs", "p999_us": "p99.9, µs",
          "cpu_s_per_GB": "CPU s per GB", "rss_MB": "RSS, MB", "cpu_percent": "CPU, % of a processor",
          "idle_cpu_percent": "CPU when idle, %", "start_ms": "start to first connection, ms",
          "create_s": "create all, until each has a record, s", "restart_ms": "restart to first connection, ms",

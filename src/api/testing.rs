@@ -3,7 +3,7 @@
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
 use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
 use crate::cluster::{
-    ClusterState, Command, IsrChange, NewTopic, Outcome, QuorumFacts, Registration, VoterFacts, decide,
+    ClusterState, Command, Edit, IsrChange, NewTopic, Outcome, QuorumFacts, Registration, Target, VoterFacts, decide,
 };
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
@@ -133,6 +133,13 @@ impl Fixture {
             let (broker, broker_epoch) = (entry.leader, epoch(entry.leader));
             self.run(Command::AlterIsr { broker, broker_epoch, changes: vec![change] });
         }
+    }
+
+    /// Gives a topic a setting.
+    pub(super) fn configure(&mut self, name: &str, key: &str, value: &str) {
+        let target = Target::Topic(self.cluster.topic(name).expect("a topic that was made").id);
+        let edits = vec![(key.to_owned(), Edit::Set(value.to_owned()))];
+        self.run(Command::EditConfigs { target, edits });
     }
 
     /// Creates a topic with one partition.

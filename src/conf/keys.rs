@@ -114,7 +114,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "producer.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "86400000", doc: "A producer that wrote nothing to a partition for this long is forgotten there." },
     Key { name: "message.max.bytes", kind: int(0, i32::MAX as i64), default: "1048588", doc: "Largest record batch; topics may set max.message.bytes." },
     Key { name: "min.insync.replicas", kind: int(1, i32::MAX as i64), default: "1", doc: "In-sync replicas that acks=all needs; topics may set their own." },
-    Key { name: "compression.type", kind: Kind::OneOf(&["producer"]), default: "producer", doc: "How topics compress; producer: batches stay as they arrive. Other values are not implemented yet." },
+    Key { name: "compression.type", kind: Kind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), default: "producer", doc: "In which codec batches are kept; producer: in that in which they arrive. Topics may set their own. Another codec costs the broker what it saves the disk." },
     Key { name: "log.cleanup.policy", kind: Kind::ListOf(&["compact", "delete"]), default: "delete", doc: "What happens to old records; topics may set cleanup.policy." },
     Key { name: "log.cleaner.backoff.ms", kind: int(1, MS_MAX), default: "15000", doc: "How often logs that are due for compaction are looked for." },
     Key { name: "log.cleaner.dedupe.buffer.size", kind: int(1_048_576, MS_MAX), default: "134217728", doc: "Memory for the keys of logs that are being compacted, for all shards together; taken only while it is needed." },

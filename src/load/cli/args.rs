@@ -63,6 +63,7 @@ const COMMANDS: &[(&str, &str, Uses)] = &[
         PRODUCE_AND_READ,
     ),
     ("churn", "Connections and group members that come and go", Uses::CHURN),
+    ("transact", "Transactions, one after the other on every producer", Uses::TRANSACT),
     ("find-max", "Find the highest rate that keeps a latency goal, by bisection", PRODUCE_AND_READ),
     (
         "compare",
@@ -82,6 +83,7 @@ pub(super) fn preset(command: &str) -> Settings {
         "consume" => &[("producers", "0"), ("consumers", "1")],
         "e2e" => &[("consumers", "1"), ("rate", "1k")],
         "churn" => &[("churn", "true"), ("producers", "0")],
+        "transact" => &[("transact", "true"), ("batch", "0"), ("size", "100"), ("idempotence", "false")],
         _ => &[],
     };
     let mut settings = Settings::default();
@@ -141,7 +143,7 @@ fn subcommand(name: &'static str, about: &'static str, uses: Uses) -> Command {
         _ => command,
     };
     let preset = preset(name);
-    for key in KEYS.iter().filter(|key| key.uses.meets(uses) && key.name != "churn") {
+    for key in KEYS.iter().filter(|key| key.uses.meets(uses) && !["churn", "transact"].contains(&key.name)) {
         command = command.arg(flag(key, &preset));
     }
     command

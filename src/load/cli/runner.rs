@@ -127,6 +127,8 @@ fn about(load: &Load, target: &Target) -> String {
     };
     let who = if load.churn {
         format!("{} connections/s, {}", load.connections, number(load.groups, "group"))
+    } else if load.transact {
+        format!("{} with transactions", number(load.producers, "producer"))
     } else {
         format!("{}, {}", number(load.producers, "producer"), number(load.consumers, "consumer"))
     };

@@ -1,6 +1,6 @@
 //! Topics made and deleted, offsets, producer ids, and what a cluster says of itself.
 
-use super::cluster::{PartitionKey, Topology};
+use super::cluster::{PartitionKey, Topology, bootstrap};
 use super::error::ClientError;
 use super::versions::{Api, api};
 use super::wire::{Dial, Wire};
@@ -16,7 +16,8 @@ use crate::wire::generated::list_offsets_request::{
 };
 use crate::wire::generated::{
     CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsResponse,
-    InitProducerIdRequest, InitProducerIdResponse, ListOffsetsResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse,
+    ListOffsetsResponse,
 };
 use std::collections::BTreeMap;
 
@@ -177,13 +178,13 @@ pub async fn offsets(
     Ok(found)
 }
 
-/// Asks for a producer id and epoch.
+/// Asks for a producer id and epoch, of the coordinator where it is for a transactional id.
 ///
 /// # Errors
 /// The broker gives none.
-pub async fn producer_id(wire: &mut Wire) -> Result<(i64, i16), ClientError> {
+pub async fn producer_id(wire: &mut Wire, transactional: Option<&Str>) -> Result<(i64, i16), ClientError> {
     let request = InitProducerIdRequest {
-        transactional_id: None,
+        transactional_id: transactional.cloned(),
         transaction_timeout_ms: 60_000,
         producer_id: -1,
         producer_epoch: -1,
@@ -194,6 +195,38 @@ pub async fn producer_id(wire: &mut Wire) -> Result<(i64, i16), ClientError> {
         0 => Ok((answer.producer_id, answer.producer_epoch)),
         code => Err(wire.refused(api::INIT_PRODUCER_ID, "an idempotent producer", code, None)),
     }
+}
+
+/// What a coordinator coordinates (the key type of FindCoordinator).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoordinatorOf {
+    /// A consumer group.
+    Group = 0,
+    /// A transactional id.
+    Transactions = 1,
+}
+
+/// Connects to the coordinator of a group or of a transactional id.
+///
+/// # Errors
+/// There is none, or nobody says who it is.
+pub async fn coordinator(
+    world: &World,
+    dial: &Dial,
+    brokers: &[String],
+    (name, of): (&Str, CoordinatorOf),
+) -> Result<Wire, ClientError> {
+    let mut wire = bootstrap(world, dial, brokers).await?;
+    let request =
+        FindCoordinatorRequest { key: name.clone(), key_type: of as i8, ..FindCoordinatorRequest::default() };
+    let answer: FindCoordinatorResponse = wire.call(api::FIND_COORDINATOR, &request).await?;
+    if answer.error_code != 0 {
+        let message = answer.error_message.as_deref();
+        return Err(wire.refused(api::FIND_COORDINATOR, name, answer.error_code, message));
+    }
+    let address = format!("{}:{}", answer.host, answer.port);
+    wire.close();
+    Wire::open(world, &address, dial).await
 }
 
 /// What a cluster says of itself, for reports.

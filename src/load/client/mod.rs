@@ -18,7 +18,10 @@ mod produce;
 mod versions;
 mod wire;
 
-pub use admin::{About, Edge, Offsets, about, create_topic, delete_topic, offsets, producer_id, topic};
+pub use admin::{
+    About, CoordinatorOf, Edge, Offsets, about, coordinator, create_topic, delete_topic, offsets,
+    producer_id, topic,
+};
 pub use cluster::{PartitionKey, TopicInfo, Topology, bootstrap, topology};
 pub use error::{ClientError, code_name, is_retriable};
 pub use fetch::{FetchShape, Wanted, fetch_request};

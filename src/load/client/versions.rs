@@ -32,6 +32,7 @@ pub mod api {
     pub const FETCH: Api = spoken(1, "Fetch", 4, 12);
     pub const LIST_OFFSETS: Api = spoken(2, "ListOffsets", 1, 9);
     pub const METADATA: Api = spoken(3, "Metadata", 4, 12);
+    /// By one key at a time.
     pub const FIND_COORDINATOR: Api = spoken(10, "FindCoordinator", 0, 3);
     pub const JOIN_GROUP: Api = spoken(11, "JoinGroup", 0, 9);
     pub const HEARTBEAT: Api = spoken(12, "Heartbeat", 0, 4);
@@ -41,6 +42,9 @@ pub mod api {
     pub const CREATE_TOPICS: Api = spoken(19, "CreateTopics", 2, 7);
     pub const DELETE_TOPICS: Api = spoken(20, "DeleteTopics", 1, 5);
     pub const INIT_PRODUCER_ID: Api = spoken(22, "InitProducerId", 0, 4);
+    /// For clients; later versions are for brokers.
+    pub const ADD_PARTITIONS_TO_TXN: Api = spoken(24, "AddPartitionsToTxn", 0, 3);
+    pub const END_TXN: Api = spoken(26, "EndTxn", 0, 5);
     pub const DESCRIBE_CONFIGS: Api = spoken(32, "DescribeConfigs", 1, 4);
     pub const DESCRIBE_CLUSTER: Api = spoken(60, "DescribeCluster", 0, 1);
 }

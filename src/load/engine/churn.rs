@@ -106,7 +106,12 @@ async fn produce_one(ctx: &Context, wire: &mut Wire, nth: u64) -> Result<(), Cli
     let stamp = Stamp { run: ctx.run, lane: u32::MAX, sequence: nth, due_ns: ctx.epoch_ns(now) };
     ctx.supply.push(&mut open, &super::supply::Entry { stamp, key: Some(nth), due: None });
     let timestamp = i64::try_from(ctx.epoch_ns(now) / 1_000_000).unwrap_or(0);
-    let batch = ctx.supply.seal(open, part, nth, &BatchStamp { timestamp, producer: (-1, -1, -1) });
+    let batch = ctx.supply.seal(
+        open,
+        part,
+        nth,
+        &BatchStamp { timestamp, producer: (-1, -1, -1), transactional: false },
+    );
     let version = wire.versions().pick(api::PRODUCE, wire.broker())?;
     let timeout = i32::try_from(nanos(ctx.load.request_timeout) / 1_000_000).unwrap_or(i32::MAX);
     let mut head = ProduceHead::new(version, &ctx.load.client_id, -1, timeout, &ctx.topics);

@@ -3,15 +3,14 @@
 
 use super::context::Context;
 use crate::base::ErrorCode;
-use crate::load::client::{ClientError, Wire, api, bootstrap};
+use crate::load::client::{ClientError, CoordinatorOf, Wire, api, coordinator};
 use crate::seam::World as _;
 use crate::wire::Str;
 use crate::wire::generated::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use crate::wire::generated::leave_group_request::{LeaveGroupRequest, MemberIdentity};
 use crate::wire::generated::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
 use crate::wire::generated::{
-    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupResponse,
-    LeaveGroupResponse, SyncGroupResponse,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, SyncGroupResponse,
 };
 use bytes::Bytes;
 use std::rc::Rc;
@@ -59,7 +58,8 @@ fn note(ctx: &Context, error: &ClientError) {
 /// One member's life: it joins, stays for a few heartbeats (joining again when others come and go) and leaves.
 async fn live(ctx: &Context, group: u32, place: u32) -> Result<(), ClientError> {
     let name = Str::from(format!("ringlog-load-{:08x}-{group}", ctx.run));
-    let mut wire = coordinator(ctx, &name).await?;
+    let mut wire =
+        coordinator(&ctx.world, &ctx.dial, &ctx.load.bootstrap, (&name, CoordinatorOf::Group)).await?;
     let mut member = Str::default();
     let mut generation = join(ctx, &mut wire, &name, &mut member).await?;
     let beats = STAY_BEATS * (1 + place);
@@ -86,23 +86,6 @@ async fn live(ctx: &Context, group: u32, place: u32) -> Result<(), ClientError> 
     leave(&mut wire, &name, &member).await?;
     wire.close();
     Ok(())
-}
-
-async fn coordinator(ctx: &Context, name: &Str) -> Result<Wire, ClientError> {
-    let mut wire = bootstrap(&ctx.world, &ctx.dial, &ctx.load.bootstrap).await?;
-    let request = FindCoordinatorRequest { key: name.clone(), ..FindCoordinatorRequest::default() };
-    let answer: FindCoordinatorResponse = wire.call(api::FIND_COORDINATOR, &request).await?;
-    if answer.error_code != 0 {
-        return Err(wire.refused(
-            api::FIND_COORDINATOR,
-            name,
-            answer.error_code,
-            answer.error_message.as_deref(),
-        ));
-    }
-    let address = format!("{}:{}", answer.host, answer.port);
-    wire.close();
-    Wire::open(&ctx.world, &address, &ctx.dial).await
 }
 
 /// Joins and gets an assignment; the group's generation.

@@ -361,7 +361,7 @@ impl Link {
         let asked = async {
             let address = ctx.leaders.address(self.broker).unwrap_or_default();
             let mut wire = Wire::open(&ctx.world, &address, &ctx.dial).await?;
-            producer_id(&mut wire).await
+            producer_id(&mut wire, None).await
         };
         let answer = asked.await;
         lane.renewing.set(false);

@@ -12,6 +12,7 @@
 //! | `follower` | a consuming client |
 //! | `leaders` | who leads which partition |
 //! | `churn`, `groups` | connections and group members that come and go |
+//! | `transactions` | producers that run one transaction after the other |
 //! | `setup` | topics and offsets before a run, and after it |
 
 mod churn;
@@ -26,6 +27,7 @@ mod setup;
 mod shared;
 mod supply;
 mod thread;
+mod transactions;
 
 pub use conductor::{PhaseRun, Sink};
 pub use setup::Target;

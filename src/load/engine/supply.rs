@@ -277,7 +277,7 @@ mod tests {
         Entry { stamp, key: Some(sequence % 3), due: Some(5 + sequence) }
     }
 
-    const STAMP: BatchStamp = BatchStamp { timestamp: 1000, producer: (4, 0, 9) };
+    const STAMP: BatchStamp = BatchStamp { timestamp: 1000, producer: (4, 0, 9), transactional: false };
 
     #[test]
     fn every_kind_of_batch_is_valid_and_carries_its_stamps() {

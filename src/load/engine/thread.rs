@@ -8,6 +8,7 @@ use super::leaders::Leaders;
 use super::setup::dial;
 use super::shared::NEVER;
 use super::supply::Supply;
+use super::transactions;
 use super::{PhasePlan, Report};
 use crate::load::client::{ClientError, bootstrap, is_retriable, producer_id};
 use crate::load::job::{From, Load, Until};
@@ -57,6 +58,9 @@ pub(super) async fn run(world: World, thread: u32, plan: Arc<PhasePlan>) -> Resu
     if ctx.load.churn {
         churn::start(&ctx, thread);
     }
+    if ctx.load.transact {
+        transactions::start(&ctx, thread);
+    }
     tick_and_end(&ctx, &plan, (&lanes, &followers)).await;
     Ok(ctx.ledger.take())
 }
@@ -94,7 +98,8 @@ async fn begin(ctx: &Rc<Context>, thread: u32, plan: &PhasePlan) -> Result<Clien
     let threads = u32::from(ctx.load.threads);
     let mine = |count: u32| (thread..count).step_by(threads as usize);
     let share = bound(&ctx.load);
-    let lanes: Vec<Rc<Lane>> = mine(ctx.load.producers)
+    let streams = if ctx.load.transact { 0 } else { ctx.load.producers };
+    let lanes: Vec<Rc<Lane>> = mine(streams)
         .map(|id| {
             let first = |part| plan.next_sequences.get(&(part, id)).copied().unwrap_or(0);
             Rc::new(Lane::new(ctx, id, share.map(|share| share.of(id)), first))
@@ -142,7 +147,7 @@ async fn get_ids(ctx: &Context, lanes: &[Rc<Lane>]) -> Result<(), ClientError> {
     for lane in lanes {
         let mut attempts = 0;
         loop {
-            match producer_id(&mut wire).await {
+            match producer_id(&mut wire, None).await {
                 Ok(id) => {
                     lane.producer.set(id);
                     break;

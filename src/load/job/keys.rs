@@ -44,6 +44,8 @@ pub enum Group {
     Consuming,
     /// Connections and groups that come and go.
     Churning,
+    /// Transactions.
+    Transacting,
     /// How long, and how it is measured.
     Measuring,
     /// What must hold.
@@ -61,6 +63,7 @@ impl Group {
             Group::Producing => "Producing",
             Group::Consuming => "Consuming",
             Group::Churning => "Churn",
+            Group::Transacting => "Transactions",
             Group::Measuring => "Time and measuring",
             Group::Judging => "Verification and gates",
             Group::Reporting => "Watching and reports",
@@ -79,10 +82,12 @@ impl Uses {
     pub const CONSUME: Uses = Uses(2);
     /// `churn`.
     pub const CHURN: Uses = Uses(4);
+    /// `transact`.
+    pub const TRANSACT: Uses = Uses(8);
     /// Commands that run nothing.
     pub const NONE: Uses = Uses(0);
     /// All commands.
-    pub const ALL: Uses = Uses(7);
+    pub const ALL: Uses = Uses(15);
 
     /// Both.
     #[must_use]
@@ -115,6 +120,8 @@ pub struct Key {
 }
 
 const TOPICAL: Uses = Uses::PRODUCE.and(Uses::CONSUME);
+const TARGETED: Uses = TOPICAL.and(Uses::TRANSACT);
+const SENT: Uses = Uses::PRODUCE.and(Uses::TRANSACT);
 const INF: f64 = f64::INFINITY;
 const MIB: u64 = 1024 * 1024;
 
@@ -123,22 +130,22 @@ const MIB: u64 = 1024 * 1024;
 pub const KEYS: &[Key] = &[
     Key { name: "bootstrap", kind: Kind::List, default: "127.0.0.1:9092", group: Group::Target, uses: Uses::ALL, doc: "HOST:PORT of one or more brokers of the cluster, separated by commas." },
     Key { name: "topic", kind: Kind::Text, default: "", group: Group::Target, uses: Uses::ALL, doc: "Topic to use. It is created if it isn't there, and kept. Empty: a fresh one for this run, deleted at the end." },
-    Key { name: "topics", kind: Kind::Count(1.0, 10_000.0), default: "1", group: Group::Target, uses: TOPICAL, doc: "How many topics; with more than one, -0, -1 and so on is appended to the name." },
-    Key { name: "partitions", kind: Kind::Count(1.0, 100_000.0), default: "1", group: Group::Target, uses: TOPICAL, doc: "Partitions of each topic that is created. A topic that is there keeps its own." },
-    Key { name: "replication", kind: Kind::Count(-1.0, 32_767.0), default: "-1", group: Group::Target, uses: TOPICAL, doc: "Replicas of each partition that is created; -1: the broker's default." },
-    Key { name: "topic-config", kind: Kind::List, default: "", group: Group::Target, uses: TOPICAL, doc: "KEY=VALUE for a topic that is created, e.g. retention.ms=600000." },
-    Key { name: "keep-topic", kind: Kind::Bool, default: "false", group: Group::Target, uses: TOPICAL, doc: "Keep the topic that was made for this run." },
+    Key { name: "topics", kind: Kind::Count(1.0, 10_000.0), default: "1", group: Group::Target, uses: TARGETED, doc: "How many topics; with more than one, -0, -1 and so on is appended to the name." },
+    Key { name: "partitions", kind: Kind::Count(1.0, 100_000.0), default: "1", group: Group::Target, uses: TARGETED, doc: "Partitions of each topic that is created. A topic that is there keeps its own." },
+    Key { name: "replication", kind: Kind::Count(-1.0, 32_767.0), default: "-1", group: Group::Target, uses: TARGETED, doc: "Replicas of each partition that is created; -1: the broker's default." },
+    Key { name: "topic-config", kind: Kind::List, default: "", group: Group::Target, uses: TARGETED, doc: "KEY=VALUE for a topic that is created, e.g. retention.ms=600000." },
+    Key { name: "keep-topic", kind: Kind::Bool, default: "false", group: Group::Target, uses: TARGETED, doc: "Keep the topic that was made for this run." },
     Key { name: "client-id", kind: Kind::Text, default: "ringlog-load", group: Group::Target, uses: Uses::ALL, doc: "The client id that the broker sees." },
     Key { name: "request-timeout", kind: Kind::Time, default: "30s", group: Group::Target, uses: Uses::ALL, doc: "How long a request may stay without an answer before its connection is given up." },
 
     Key { name: "rate", kind: Kind::Rate, default: "max", group: Group::Producing, uses: Uses::PRODUCE, doc: "Records per second over all producers. max is a closed loop: each waits for acknowledgements. Anything else is an open loop: records are due at given times, and a late one counts from when it was due. A ramp lasts as long as the phase." },
-    Key { name: "size", kind: Kind::Sizes, default: "1KiB", group: Group::Producing, uses: Uses::PRODUCE, doc: "Bytes of a record's value, at least 28." },
-    Key { name: "keys", kind: Kind::Keys, default: "none", group: Group::Producing, uses: Uses::PRODUCE, doc: "Keys of records, and how they are skewed. With keys, Kafka's partitioner (murmur2) chooses the partition; without, batches go to the partitions in turn." },
-    Key { name: "key-bytes", kind: Kind::Bytes(1, 1024), default: "16", group: Group::Producing, uses: Uses::PRODUCE, doc: "Bytes of a key, where there are keys." },
-    Key { name: "ratio", kind: Kind::Number(1.0, 100.0), default: "1", group: Group::Producing, uses: Uses::PRODUCE, doc: "How many times smaller a codec can make the payload; 1: random bytes, which don't compress." },
-    Key { name: "compression", kind: Kind::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]), default: "none", group: Group::Producing, uses: Uses::PRODUCE, doc: "Codec of the batches." },
-    Key { name: "producers", kind: Kind::Count(0.0, 100_000.0), default: "1", group: Group::Producing, uses: Uses::PRODUCE, doc: "Producing clients; each has one connection to every broker that leads a partition." },
-    Key { name: "batch", kind: Kind::Bytes(0, 100 * MIB), default: "16KiB", group: Group::Producing, uses: Uses::PRODUCE, doc: "Bytes of a batch at most; 0: one record per batch." },
+    Key { name: "size", kind: Kind::Sizes, default: "1KiB", group: Group::Producing, uses: SENT, doc: "Bytes of a record's value, at least 28." },
+    Key { name: "keys", kind: Kind::Keys, default: "none", group: Group::Producing, uses: SENT, doc: "Keys of records, and how they are skewed. With keys, Kafka's partitioner (murmur2) chooses the partition; without, batches go to the partitions in turn." },
+    Key { name: "key-bytes", kind: Kind::Bytes(1, 1024), default: "16", group: Group::Producing, uses: SENT, doc: "Bytes of a key, where there are keys." },
+    Key { name: "ratio", kind: Kind::Number(1.0, 100.0), default: "1", group: Group::Producing, uses: SENT, doc: "How many times smaller a codec can make the payload; 1: random bytes, which don't compress." },
+    Key { name: "compression", kind: Kind::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]), default: "none", group: Group::Producing, uses: SENT, doc: "Codec of the batches." },
+    Key { name: "producers", kind: Kind::Count(0.0, 100_000.0), default: "1", group: Group::Producing, uses: SENT, doc: "Producing clients; each has one connection to every broker that leads a partition." },
+    Key { name: "batch", kind: Kind::Bytes(0, 100 * MIB), default: "16KiB", group: Group::Producing, uses: SENT, doc: "Bytes of a batch at most; 0: one record per batch." },
     Key { name: "linger", kind: Kind::Time, default: "0ms", group: Group::Producing, uses: Uses::PRODUCE, doc: "How long a batch waits for more records." },
     Key { name: "in-flight", kind: Kind::Count(1.0, 10_000.0), default: "5", group: Group::Producing, uses: Uses::PRODUCE, doc: "Unacknowledged requests per connection at most." },
     Key { name: "partitions-per-request", kind: Kind::Count(0.0, 10_000.0), default: "0", group: Group::Producing, uses: Uses::PRODUCE, doc: "Batches in one request at most; 0: one in a closed loop, else as many as are ready and fit request-max." },
@@ -164,6 +171,10 @@ pub const KEYS: &[Key] = &[
     Key { name: "ask", kind: Kind::OneOf(&["versions", "metadata", "produce"]), default: "metadata", group: Group::Churning, uses: Uses::CHURN, doc: "What each connection asks before it goes: ApiVersions alone, Metadata as well, or a record sent as well." },
     Key { name: "groups", kind: Kind::Count(0.0, 10_000.0), default: "0", group: Group::Churning, uses: Uses::CHURN, doc: "Consumer groups whose members come and go; needs a broker with groups." },
     Key { name: "members", kind: Kind::Count(1.0, 1000.0), default: "3", group: Group::Churning, uses: Uses::CHURN, doc: "Members of each group; one after the other leaves and joins again." },
+
+    Key { name: "transact", kind: Kind::Bool, default: "false", group: Group::Transacting, uses: Uses::TRANSACT, doc: "Let every producer run one transaction after the other, instead of a stream of batches. `transact` says so itself." },
+    Key { name: "batches", kind: Kind::Count(1.0, 1000.0), default: "1", group: Group::Transacting, uses: Uses::TRANSACT, doc: "Batches of each transaction; each goes to another partition, as far as there are any." },
+    Key { name: "abort-every", kind: Kind::Count(0.0, 1e9), default: "0", group: Group::Transacting, uses: Uses::TRANSACT, doc: "Abort one transaction in so many instead of committing it; 0: none." },
 
     Key { name: "duration", kind: Kind::Time, default: "10s", group: Group::Measuring, uses: Uses::ALL, doc: "How long is measured, after the warm-up." },
     Key { name: "records", kind: Kind::Count(0.0, INF), default: "0", group: Group::Measuring, uses: Uses::PRODUCE, doc: "End after so many records, if the duration isn't over before; 0: no bound." },

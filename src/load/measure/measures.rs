@@ -71,6 +71,10 @@ pub struct Counts {
     pub known_already: u64,
     /// Connections made and ended again by churn.
     pub churned: u64,
+    /// Transactions that were committed.
+    pub committed: u64,
+    /// Transactions that were aborted, as they should be.
+    pub aborted: u64,
     /// Times that a group member has joined its group again.
     pub rejoined: u64,
     /// For how many ms brokers wanted to be left alone, over all connections.
@@ -92,6 +96,8 @@ impl Counts {
         self.given_up += other.given_up;
         self.known_already += other.known_already;
         self.churned += other.churned;
+        self.committed += other.committed;
+        self.aborted += other.aborted;
         self.rejoined += other.rejoined;
         self.throttled_ms += other.throttled_ms;
     }

@@ -1,7 +1,7 @@
 //! The few figures that people look for first, at the top of a phase on the page of a run.
 
 use super::outcome::{Exit, Outcome, PhaseOutcome};
-use super::summary::is_churn;
+use super::summary::{is_churn, is_transacting};
 use super::units::{bytes, count, ms};
 use crate::load::gate::escape;
 use std::fmt::Write as _;
@@ -35,8 +35,14 @@ pub(super) fn cards(phase: &PhaseOutcome) -> String {
     if phase.churned > 0 {
         card(per_second(phase.churned), "connections");
     }
-    let names =
-        if is_churn(phase) { [("ack", "visit"), ("e2e", "join")] } else { [("ack", "ack"), ("e2e", "e2e")] };
+    if is_transacting(phase) {
+        card(per_second(phase.committed + phase.aborted), "transactions");
+    }
+    let names = match (is_transacting(phase), is_churn(phase)) {
+        (true, _) => [("ack", "transaction"), ("service", "commit")],
+        (_, true) => [("ack", "visit"), ("e2e", "join")],
+        _ => [("ack", "ack"), ("e2e", "e2e")],
+    };
     for (name, shown) in names {
         let Some(latency) = phase.latencies.get(name) else { continue };
         for (ns, what) in [(latency.p50_ns, "p50"), (latency.p99_ns, "p99"), (latency.p999_ns, "p99.9")] {

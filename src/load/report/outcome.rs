@@ -115,6 +115,8 @@ pub struct Moment {
     pub received: Flowed,
     pub failures: u64,
     pub churned: u64,
+    #[serde(default)]
+    pub transactions: u64,
     pub service_p50_ns: u64,
     pub service_p99_ns: u64,
     pub ack_p50_ns: u64,
@@ -151,7 +153,8 @@ pub struct PhaseOutcome {
     pub steady: bool,
     /// How long was measured.
     pub seconds: f64,
-    /// Records a second: acknowledged ones, or received ones where nothing is sent, or visits of churn.
+    /// Records a second: acknowledged ones, or received ones where nothing is sent, or visits of churn, or
+    /// transactions.
     pub rate: f64,
     /// Bytes of their values a second.
     pub bytes_per_second: f64,
@@ -179,6 +182,12 @@ pub struct PhaseOutcome {
     pub known_already: u64,
     /// Connections that came and went.
     pub churned: u64,
+    /// Transactions that were committed.
+    #[serde(default)]
+    pub committed: u64,
+    /// Transactions that were aborted, as they should be.
+    #[serde(default)]
+    pub aborted: u64,
     /// Times that a group member has joined again.
     pub rejoined: u64,
     /// For how many ms brokers wanted to be left alone.
@@ -329,7 +338,11 @@ impl PhaseOutcome {
         let counts = &totals.counts;
         let watched = watched(run);
         let main = if load.produces() { counts.acked } else { counts.received };
-        let visits = if load.churn { counts.churned } else { main.records };
+        let visits = match (load.churn, load.transact) {
+            (true, _) => counts.churned,
+            (_, true) => counts.committed + counts.aborted,
+            _ => main.records,
+        };
         let hists = totals.measures.hists();
         let latencies = hists.iter().filter(|(_, hist)| !hist.is_empty());
         let latencies: BTreeMap<String, Latency> =
@@ -369,6 +382,8 @@ impl PhaseOutcome {
             given_up: counts.given_up + totals.drained.given_up,
             known_already: counts.known_already,
             churned: counts.churned,
+            committed: counts.committed,
+            aborted: counts.aborted,
             rejoined: counts.rejoined,
             throttled_ms: counts.throttled_ms,
             generator_cpu_share: totals.cpu_share,
@@ -497,6 +512,7 @@ impl From<&Row> for Moment {
             received: row.counts.received.into(),
             failures: row.counts.failures(),
             churned: row.counts.churned,
+            transactions: row.counts.committed + row.counts.aborted,
             service_p50_ns: row.service.p50,
             service_p99_ns: row.service.p99,
             ack_p50_ns: row.ack.p50,

@@ -4,7 +4,7 @@ use super::cards::{cards, verdict};
 use super::latency::Latency;
 use super::outcome::{Moment, Outcome, PhaseOutcome};
 use super::stages::stages_section;
-use super::summary::{is_churn, phase_text, summary};
+use super::summary::{is_churn, is_transacting, phase_text, summary};
 use super::svg::{Axis, Chart, Line};
 use super::units::{bytes, count, decimal, ms};
 use crate::load::gate::escape;
@@ -110,7 +110,9 @@ fn phase_section(html: &mut String, phase: &PhaseOutcome) {
 
 /// What service time, acknowledgement and end to end are in this phase, for legends.
 fn short_names(phase: &PhaseOutcome) -> [&'static str; 3] {
-    if is_churn(phase) {
+    if is_transacting(phase) {
+        ["commit", "transaction", "e2e"]
+    } else if is_churn(phase) {
         ["visit", "visit", "join"]
     } else if phase.sent.records == 0 && phase.received.records > 0 {
         ["fetch", "ack", "e2e"]
@@ -250,6 +252,11 @@ impl<'a> OverTime<'a> {
         if acked.is_some() || received.is_some() {
             svg = self.draw("bytes per second", &bytes, vec![acked, received]);
             svg += &self.draw("records per second", &|value| count(value as u64), records);
+        }
+        let transactions = self.line("transactions", rate(|moment| moment.transactions));
+        if transactions.is_some() {
+            let lines = vec![transactions];
+            svg += &self.draw("transactions per second", &|value| count(value as u64), lines);
         }
         if visits.is_some() {
             svg += &self.draw("connections per second", &|value| count(value as u64), vec![visits]);

@@ -23,6 +23,17 @@ const CHURNED: [(&str, &str); 4] = [
     ("lag", "lag (the generator's own lateness)"),
 ];
 
+/// What they are where transactions run.
+const TRANSACTED: [(&str, &str); 2] = [
+    ("service", "commit (EndTxn, from asking to its answer)"),
+    ("ack", "transaction (from its first batch to the answer to its end)"),
+];
+
+/// Whether transactions ran.
+pub(super) fn is_transacting(phase: &PhaseOutcome) -> bool {
+    phase.committed + phase.aborted > 0
+}
+
 /// Whether connections or group members came and went, rather than records.
 pub(super) fn is_churn(phase: &PhaseOutcome) -> bool {
     phase.churned > 0 || phase.rejoined > 0
@@ -30,7 +41,9 @@ pub(super) fn is_churn(phase: &PhaseOutcome) -> bool {
 
 /// The histograms of a phase with what they are.
 fn rows(phase: &PhaseOutcome) -> &'static [(&'static str, &'static str)] {
-    if is_churn(phase) {
+    if is_transacting(phase) {
+        &TRANSACTED
+    } else if is_churn(phase) {
         &CHURNED
     } else if phase.sent.records == 0 && phase.received.records > 0 {
         &READ
@@ -103,13 +116,22 @@ fn flow_lines(text: &mut String, phase: &PhaseOutcome) {
                 writeln!(text, "  groups         {} times a member joined or joined again", phase.rejoined);
         }
     }
+    if is_transacting(phase) {
+        let _ = writeln!(
+            text,
+            "  transactions   {}/s, {} committed, {} aborted",
+            count(phase.rate as u64),
+            count(phase.committed),
+            count(phase.aborted)
+        );
+    }
     if phase.sent.records > 0 {
         let target = phase.target_rate.map_or_else(String::new, |rate| format!(" of {rate:.0} due"));
         let per_request = phase.acked.records as f64 / phase.acked.requests.max(1) as f64;
         let _ = writeln!(
             text,
             "  acknowledged   {} records/s{target}, {}/s, {} records in {} batches ({per_request:.1} each)",
-            count(phase.rate as u64),
+            count((phase.acked.records as f64 / phase.seconds.max(1e-9)) as u64),
             bytes(phase.bytes_per_second),
             count(phase.acked.records),
             count(phase.acked.requests)

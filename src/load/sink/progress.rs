@@ -39,6 +39,10 @@ fn line(row: &Row, failures: u64) -> String {
     if row.counts.churned > 0 {
         cells.push(format!("{} connections/s", rate(row.counts.churned)));
     }
+    let ended = row.counts.committed + row.counts.aborted;
+    if ended > 0 {
+        cells.push(format!("{} transactions/s", rate(ended)));
+    }
     if acked.records > 0 || row.counts.churned == 0 && received.records == 0 {
         cells.push(format!(
             "{:>11} rec/s {:>10}/s",

@@ -1,11 +1,31 @@
 //! The tail cache: chunks stay in memory until a budget that all partitions of the shard share is spent; the oldest go
 //! first. What a flush still has to write is held by the flush, whatever happens here; its bytes are counted on their
 //! own, for back-pressure.
+//!
+//! What was read from a file is on probation: it may take a small part of the budget only, so that one reader of old
+//! records neither drives the others' tail out nor touches more memory than it needs. What is read once more after it
+//! had to go is kept like an appended chunk (the 2Q algorithm: Johnson and Shasha, VLDB 1994).
 
+use crate::base::limits::READ_BYTES_MAX;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+
+/// The part of the budget that is for what was read once.
+const PROBATION_SHARE: usize = 16;
+
+/// But room for so many reads at least.
+const PROBATION_READS_MIN: usize = 16;
+
+/// What becomes of a range in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// Until it is among the oldest: it was appended, or read again.
+    Full,
+    /// It was read once.
+    Probation,
+}
 
 /// A cached range of a segment.
 #[derive(Debug)]
@@ -15,6 +35,7 @@ pub(super) struct Slot {
     len: usize,
     /// Bytes of memory that it holds: whole blocks.
     held: usize,
+    stay: Stay,
     data: RefCell<Option<Bytes>>,
 }
 
@@ -34,10 +55,13 @@ impl Slot {
 struct Shared {
     budget: usize,
     cached: Cell<usize>,
+    /// The part of it that is on probation.
+    probation: Cell<usize>,
     unwritten: Cell<usize>,
     evicted: Cell<u64>,
     carried: Cell<usize>,
     queue: RefCell<VecDeque<Rc<Slot>>>,
+    on_probation: RefCell<VecDeque<Rc<Slot>>>,
 }
 
 /// One shard's tail cache. A clone is the same cache.
@@ -89,13 +113,22 @@ impl TailCache {
     }
 
     /// Takes a range into the cache and lets the oldest go where the budget is spent.
-    pub(super) fn insert(&self, position: u64, bytes: Bytes, held: usize) -> Rc<Slot> {
-        let slot = Rc::new(Slot { position, len: bytes.len(), held, data: RefCell::new(Some(bytes)) });
-        self.0.cached.set(self.0.cached.get() + held);
-        let mut queue = self.0.queue.borrow_mut();
-        queue.push_back(slot.clone());
-        while self.0.cached.get() > self.0.budget {
-            let Some(oldest) = queue.pop_front() else { break };
+    pub(super) fn insert(&self, position: u64, bytes: Bytes, held: usize, stay: Stay) -> Rc<Slot> {
+        let slot = Rc::new(Slot { position, len: bytes.len(), held, stay, data: RefCell::new(Some(bytes)) });
+        let Shared { budget, cached, probation, .. } = &*self.0;
+        let (mut queue, mut on_probation) = (self.0.queue.borrow_mut(), self.0.on_probation.borrow_mut());
+        cached.set(cached.get() + held);
+        match stay {
+            Stay::Full => queue.push_back(slot.clone()),
+            Stay::Probation => {
+                probation.set(probation.get() + held);
+                on_probation.push_back(slot.clone());
+            }
+        }
+        let most = (budget / PROBATION_SHARE).max(PROBATION_READS_MIN * READ_BYTES_MAX);
+        while probation.get() > most || cached.get() > *budget {
+            let oldest = if probation.get() > most { None } else { queue.pop_front() };
+            let Some(oldest) = oldest.or_else(|| on_probation.pop_front()) else { break };
             self.forget(&oldest);
         }
         slot
@@ -105,6 +138,9 @@ impl TailCache {
     pub(super) fn forget(&self, slot: &Slot) {
         if slot.data.take().is_some() {
             self.0.cached.set(self.0.cached.get() - slot.held);
+            if slot.stay == Stay::Probation {
+                self.0.probation.set(self.0.probation.get() - slot.held);
+            }
             self.0.evicted.set(self.0.evicted.get() + 1);
         }
     }
@@ -115,7 +151,7 @@ impl TailCache {
 pub(super) struct Slots {
     /// Appended chunks, by position. They follow each other; the next begins in the block where the last ended.
     tail: VecDeque<Rc<Slot>>,
-    /// What was read from the file, by position.
+    /// What was read from the file, by position; also what was on probation and had to go.
     windows: BTreeMap<u64, Rc<Slot>>,
 }
 
@@ -130,11 +166,14 @@ impl Slots {
         self.tail.push_back(slot);
     }
 
-    /// Adds what was read.
-    pub(super) fn keep_window(&mut self, slot: Rc<Slot>, cache: &TailCache) {
-        self.windows.retain(|_, slot| slot.data.borrow().is_some());
-        if let Some(shorter) = self.windows.insert(slot.position, slot) {
-            cache.forget(&shorter);
+    /// Adds what was read. What was known before is read again: unless only its end was missing, it had to go.
+    pub(super) fn keep_window(&mut self, position: u64, bytes: Bytes, cache: &TailCache) {
+        let before = self.windows.get(&position).filter(|slot| slot.data.borrow().is_none());
+        let stay = if before.is_some() { Stay::Full } else { Stay::Probation };
+        let held = bytes.len();
+        let slot = cache.insert(position, bytes, held, stay);
+        if let Some(before) = self.windows.insert(position, slot) {
+            cache.forget(&before);
         }
     }
 
@@ -161,14 +200,37 @@ impl Slots {
 mod tests {
     use super::*;
 
+    fn bytes(len: usize) -> Bytes {
+        Bytes::from(vec![0; len])
+    }
+
     #[test]
     fn the_oldest_go_when_the_budget_is_spent() {
         let cache = TailCache::new(100);
-        let slots: Vec<_> = (0..5).map(|i| cache.insert(i * 40, Bytes::from(vec![0; 30]), 40)).collect();
+        let slots: Vec<_> = (0..5).map(|i| cache.insert(i * 40, bytes(30), 40, Stay::Full)).collect();
         assert_eq!(cache.cached_bytes(), 80);
         let here: Vec<_> = slots.iter().map(|slot| slot.bytes().is_some()).collect();
         assert_eq!(here, [false, false, false, true, true]);
         cache.forget(&slots[3]);
         assert_eq!((cache.cached_bytes(), cache.evictions()), (40, 4));
+    }
+
+    #[test]
+    fn one_reader_of_old_records_drives_nothing_out_and_the_second_finds_them() {
+        let cache = TailCache::new(100 * READ_BYTES_MAX);
+        let tail: Vec<_> = (0..80).map(|i| cache.insert(i, bytes(8), READ_BYTES_MAX, Stay::Full)).collect();
+        let mut old = Slots::default();
+        let positions = || (0..60).map(|i| i * READ_BYTES_MAX as u64);
+        let read = |old: &mut Slots| {
+            let missing: Vec<u64> = positions().filter(|at| old.at(*at).is_none()).collect();
+            missing.iter().for_each(|at| old.keep_window(*at, bytes(READ_BYTES_MAX), &cache));
+            missing.len()
+        };
+        assert_eq!(read(&mut old), 60);
+        assert!(tail.iter().all(|slot| slot.bytes().is_some()), "the tail is where it was");
+        assert_eq!(cache.cached_bytes(), (80 + PROBATION_READS_MIN) * READ_BYTES_MAX);
+        assert_eq!(read(&mut old), 60 - PROBATION_READS_MIN);
+        assert_eq!(positions().filter(|at| old.at(*at).is_some()).count(), 60, "who reads again keeps it");
+        assert!(cache.cached_bytes() <= 100 * READ_BYTES_MAX);
     }
 }

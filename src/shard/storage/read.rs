@@ -175,9 +175,7 @@ impl<F: Files> Loader<F> {
                 return Err(self.corrupt(rope.end()));
             }
             rope.push(window, &bytes);
-            let held = bytes.len();
-            let slot = self.cache.insert(window, bytes, held);
-            self.slots.borrow_mut().keep_window(slot, &self.cache);
+            self.slots.borrow_mut().keep_window(window, bytes, &self.cache);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One segment in memory: its file, its extents, its index and what of it is cached.
 
-use super::cache::{Slots, TailCache};
+use super::cache::{Slots, Stay, TailCache};
 use crate::base::Offset;
 use crate::base::limits::{BLOCK_BYTES, CHUNK_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use crate::base::mutant::{Mutant, planted};
@@ -211,7 +211,7 @@ impl<F: Files> Segment<F> {
         // Copied, so that a chunk's memory isn't held for the sake of its last block.
         self.carry = Bytes::copy_from_slice(&bytes[whole..]);
         cache.carried(self.carry.len());
-        self.slots.borrow_mut().push(cache.insert(position, bytes, len), cache);
+        self.slots.borrow_mut().push(cache.insert(position, bytes, len, Stay::Full), cache);
         self.pending.push(SealedChunk { position, sealed });
     }
 

@@ -5,7 +5,7 @@
 //! records are long, sealing reads the open parts only (`shift`), so a batch of 128 KiB costs as much as its 128 open
 //! parts. What is sealed may be any number of the first records.
 
-use super::header::{CRC_END, Codec, LENGTH_END};
+use super::header::{CRC_END, Codec, LENGTH_END, TRANSACTIONAL};
 use super::records::put_varint;
 use super::shift::{Shift, advance};
 use crate::base::limits::BATCH_HEADER_BYTES;
@@ -36,6 +36,8 @@ pub struct BatchStamp {
     pub timestamp: i64,
     /// Producer id, epoch and first sequence number; -1 each if the producer isn't idempotent.
     pub producer: (i64, i16, i32),
+    /// Part of a transaction.
+    pub transactional: bool,
 }
 
 /// Where a record lies in the batch.
@@ -279,7 +281,8 @@ fn write_header(batch: &mut [u8], records_bytes: usize, count: usize, codec: Cod
     batch[..8].fill(0);
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch[12..17].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 2]);
-    batch[21..23].copy_from_slice(&codec.bits().to_be_bytes());
+    let attributes = codec.bits() | if stamp.transactional { TRANSACTIONAL } else { 0 };
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[23..27].copy_from_slice(&(count - 1).to_be_bytes());
     batch[27..35].copy_from_slice(&stamp.timestamp.to_be_bytes());
     batch[35..43].copy_from_slice(&stamp.timestamp.to_be_bytes());
@@ -300,7 +303,8 @@ mod tests {
     use crate::wire::batch::{ClientRules, records, validate_client_batch};
     use crate::wire::compress::compress;
 
-    const STAMP: BatchStamp = BatchStamp { timestamp: 1_767_225_600_000, producer: (7, 1, 40) };
+    const STAMP: BatchStamp =
+        BatchStamp { timestamp: 1_767_225_600_000, producer: (7, 1, 40), transactional: false };
 
     fn template(
         records: usize,

@@ -253,7 +253,7 @@ impl Lane {
         let sequence = if id < 0 { -1 } else { slot.sequence };
         let timestamp = i64::try_from(self.ctx.epoch_ns(now) / 1_000_000).unwrap_or(0);
         let count = open.count();
-        let stamp = BatchStamp { timestamp, producer: (id, epoch, sequence) };
+        let stamp = BatchStamp { timestamp, producer: (id, epoch, sequence), transactional: false };
         let mut batch = self.ctx.supply.seal(open, part, slot.next, &stamp);
         batch.ready = now;
         slot.next += count as u64;
