@@ -156,6 +156,14 @@ def grid():
     return listed
 
 
+def copied(brokers):
+    """What a cluster is measured with: everything that is sent has a copy on every broker before it is acknowledged."""
+    listed = [case for case in throughput() + open_loop() + end_to_end() if case.name in REPLICATED_CASES]
+    copies = f" --replication {brokers}"
+    return [dataclasses.replace(case, words=case.words + copies, about=f"{case.about}; {brokers} copies")
+            for case in listed]
+
+
 def usual():
     return throughput() + open_loop() + end_to_end() + fetches() + lives()
 
@@ -165,8 +173,15 @@ PROFILE_CASES = ("produce-1k-128k", "unbatched-200", "unbatched-1", "open-10k", 
                  "idle-500", "start-1")
 
 
-def chosen(words, profiles):
+# What a cluster is measured with.
+REPLICATED_CASES = ("produce-1k-128k", "unbatched-200", "unbatched-1", "open-1k", "half-load", "e2e-5k")
+
+
+def chosen(words, profiles, brokers=1):
     """Cases by name or by beginning; without any all but the grid, `all` for everything."""
+    if brokers > 1:
+        known = copied(brokers)
+        return [case for case in known if not words or "all" in words or case.name in words]
     known = usual() + grid()
     if not words:
         names = PROFILE_CASES if profiles else tuple(case.name for case in usual())

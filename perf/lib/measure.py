@@ -20,10 +20,10 @@ def run_client(peer, options, words, out, extra=()):
     """Runs the load generator that speaks the peer's protocol; its report's last phase."""
     if isinstance(peer, Nats):
         mode, *rest = words.split()
-        command = [BUILT / "nats", mode, "-url", f"nats://127.0.0.1:{peer.port}", *rest, "-broker-pid", peer.pid,
+        command = [BUILT / "nats", mode, "-url", f"nats://127.0.0.1:{peer.port}", *rest, "-broker-pid", peer.pids[0],
                    "-out", out, *extra]
     else:
-        command = [LOAD, *words.split(), "--bootstrap", f"127.0.0.1:{peer.port}", "--broker-pid", peer.pid,
+        command = [LOAD, *words.split(), "--bootstrap", peer.bootstrap, "--broker-pid", ",".join(map(str, peer.pids)),
                    "--allow-saturated", "--quiet", "--out", out, *extra]
     command = ["taskset", "-c", str(options.load_core), *map(str, command)]
     path = pathlib.Path(f"{out}.json")
@@ -59,10 +59,14 @@ def figures(phase):
             "void": bool(phase["saturated"])}
 
 
+def copies(options):
+    return f" --replication {options.brokers}" if options.brokers > 1 else ""
+
+
 def warm_up(peer, options, raw):
     """Loads a broker until it gets no faster: Kafka's virtual machine compiles, caches and segments are touched for the
     first time. The same for each. Rates of the rounds, in records per second."""
-    words = cases.NATS_WARM if isinstance(peer, Nats) else cases.WARM
+    words = cases.NATS_WARM if isinstance(peer, Nats) else cases.WARM + copies(options)
     rates, best, level = [], 0.0, 0
     while level < 2 and len(rates) < options.warm_rounds:
         phase = run_client(peer, options, words, raw / f"warm-{peer.side}", timing(peer, ROUND_SECONDS, 0))
@@ -70,7 +74,7 @@ def warm_up(peer, options, raw):
         level = level + 1 if rates[-1] <= best * STILL_FASTER else 0
         best = max(best, rates[-1])
     # The other ways through a broker have code of their own: single records, and fetches.
-    for case in cases.usual():
+    for case in cases.chosen(["all"], False, options.brokers):
         if case.name in ("unbatched-200", "e2e-5k") and (words := words_of(case, peer, {})):
             run_client(peer, options, words, raw / f"warm-{peer.side}", timing(peer, ROUND_SECONDS, 0))
     return rates

@@ -23,6 +23,10 @@ def cell(figure):
     return f"{shown(figure['median'])} ({shown(figure['min'])}–{shown(figure['max'])})"
 
 
+def several(options):
+    return f" ({options.brokers} of each kind)" if options.brokers > 1 else ""
+
+
 def header(options, started, machine, peers):
     if options.profiles:
         title, mode = "The profiles beside balanced", "one broker for each profile"
@@ -32,7 +36,7 @@ def header(options, started, machine, peers):
     lines = [f"# {title}, {started:%Y-%m-%d %H:%M} UTC", "",
              f"{mode[0].upper()}{mode[1:]}. Commit {machine['commit']}; {machine['processor']}, "
              f"{machine['processors']} processors, Linux {machine['kernel']}; brokers on processor "
-             f"{options.broker_core}, load on {options.load_core}; all brokers run, one is under load; {options.runs} "
+             f"{options.broker_core}{several(options)}, load on {options.load_core}; all brokers run, one is under load; {options.runs} "
              f"runs of each case and broker, in turn, {options.warmup} s of warm-up and {options.seconds} s measured. "
              "Medians; in brackets the smallest and the largest. Latencies of open loops are from the intended send "
              "time.", "", "Made by `" + machine["command"] + "`.", ""]
