@@ -3,7 +3,8 @@
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
 use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
 use crate::cluster::{
-    ClusterState, Command, Edit, IsrChange, NewTopic, Outcome, QuorumFacts, Registration, Target, VoterFacts, decide,
+    ClusterState, Command, Edit, IsrChange, NewTopic, Outcome, QuorumFacts, Registration, Target, VoterFacts,
+    decide,
 };
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
