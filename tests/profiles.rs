@@ -76,7 +76,10 @@ fn the_sample_cluster_is_one() {
     let nodes: Vec<BrokerConf> = (1..=3).map(conf).collect();
     for (node, id) in nodes.iter().zip(1..) {
         assert_eq!(node.node_id, id);
-        assert_eq!((&node.cluster_id, &node.cluster.voters), (&nodes[0].cluster_id, &nodes[0].cluster.voters));
+        assert_eq!(
+            (&node.cluster_id, &node.cluster.voters),
+            (&nodes[0].cluster_id, &nodes[0].cluster.voters)
+        );
         let own = node.cluster.voters.iter().find(|voter| voter.id.0 == id).expect("each is a voter");
         assert_eq!(own.address, node.cluster.peer_advertised);
     }

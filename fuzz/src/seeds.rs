@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use ringlog::base::{
-    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId, TopicPartition,
+    BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionIndex, ProducerEpoch, ProducerId, ShardId, TopicId,
+    TopicPartition,
 };
 use ringlog::cluster::{BrokerEntry, Command, Outcome, PartitionEntry, Record};
 use ringlog::conf::{PROFILES, sample};
 use ringlog::log::checkpoint::Checkpoint;
 use ringlog::log::segment::{Compacted, SegmentHeader, SegmentName};
 use ringlog::peer::{
-    Followed, Hello, Kind, NotActing, Proposed, ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead, Reply,
-    Request, Welcome, write_reply, write_request,
+    Followed, Hello, Kind, NotActing, Proposed, ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead,
+    Reply, Request, Welcome, write_reply, write_request,
 };
 use ringlog::quorum::{Committed, Effects, Input, Quorum, QuorumConf, Recovered, Snapshot, written as frame};
 use ringlog::wire::Writer;

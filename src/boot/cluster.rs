@@ -131,7 +131,10 @@ fn configuration(
         ("min.insync.replicas", min_isr.to_string()),
         ("transaction.state.log.min.isr", min_isr.to_string()),
     ]);
-    let mut out = format!("# Written by `ringlog cluster`. To run this node alone: ringlog start --config {}.toml\n", member.name);
+    let mut out = format!(
+        "# Written by `ringlog cluster`. To run this node alone: ringlog start --config {}.toml\n",
+        member.name
+    );
     for (key, value) in &keys {
         let _ = writeln!(out, "{key} = {value}");
     }
@@ -211,7 +214,8 @@ fn tell(members: &[Member], dir: &Path, program: &Path) {
         members.iter().filter_map(|member| Some(format!("127.0.0.1:{}", member.port?))).collect();
     let mut out = format!("cluster of {} nodes in {}\n", members.len(), dir.display());
     for member in members {
-        let clients = member.port.map_or_else(|| "no clients".to_owned(), |port| format!("clients 127.0.0.1:{port}"));
+        let clients =
+            member.port.map_or_else(|| "no clients".to_owned(), |port| format!("clients 127.0.0.1:{port}"));
         let _ = writeln!(out, "  {}: {clients}, peers 127.0.0.1:{}", member.name, member.peer_port);
     }
     let first = &members[0].name;

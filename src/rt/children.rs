@@ -109,7 +109,9 @@ mod tests {
         let mut children = Children::default();
         children.start("short", shell, &run("echo said; exit 3"), output(&scratch, "short")).unwrap();
         children.start("long", shell, &run("exec sleep 1000"), output(&scratch, "long")).unwrap();
-        children.start("deaf", shell, &run("trap '' TERM; while :; do :; done"), output(&scratch, "deaf")).unwrap();
+        children
+            .start("deaf", shell, &run("trap '' TERM; while :; do :; done"), output(&scratch, "deaf"))
+            .unwrap();
         let mut ended = Vec::new();
         while ended.is_empty() {
             assert!(!children.pause());

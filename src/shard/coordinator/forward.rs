@@ -89,7 +89,7 @@ impl<B: Broker> Shard<B> {
                 let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
                 Reply::Follow(self.answer_follower(broker, from, wait).await)
             }
-            Request::Hello(_) | Request::Raft { .. } | Request::Fetch(_) => Reply::Raft,
+            Request::Hello(_) | Request::Raft { .. } | Request::Fetch(_) | Request::Ask(_) => Reply::Raft,
         }
     }
 }
