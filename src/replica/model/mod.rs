@@ -18,7 +18,7 @@ use coordinator::Coordinator;
 use node::{Answer, Entry, Node, Outcome};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-const STEPS: u32 = 900;
+const STEPS: u32 = 2000;
 const SEEDS: u64 = 1500;
 const MUTANT_SEEDS: u64 = 20_000;
 /// Messages under way at most.
@@ -392,7 +392,7 @@ fn no_seed_breaks_an_invariant() {
         println!("seed {seed}");
         committed += run(seed);
     }
-    assert!(committed > 50 * 1500, "the runs do something: {committed}");
+    assert!(committed > 10 * 1500, "the runs do something: {committed}");
 }
 
 #[test]

@@ -208,7 +208,8 @@ impl Node {
     pub(super) fn perform_cut(&mut self) {
         let Some(to) = self.cut.take() else { return };
         self.truncate(to);
-        self.durable = self.durable.min(to);
+        // All was flushed before the cut.
+        self.durable = to;
         self.step(Event::Truncated { to });
     }
 
