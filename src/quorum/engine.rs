@@ -59,10 +59,9 @@ pub(super) fn take_batch(
     }
     node.mut_store().append(&entries);
     writes.take(batch.number(), snapshot, &entries, batch.must_sync());
-    let (early, late) =
-        batch.take_persisted_messages().into_iter().partition(|message| needs_no_flush(message));
+    let (early, late): (Vec<_>, Vec<_>) =
+        batch.take_persisted_messages().into_iter().partition(needs_no_flush);
     post(early, out);
-    let late: Vec<eraftpb::Message> = late;
     if !late.is_empty() {
         held.push_back((batch.number(), late));
     }
