@@ -108,8 +108,6 @@ pub enum Mutant {
     ForgetVote,
     /// Cut a voter's log at damage in its middle, and go on voting.
     CutDamage,
-    /// Let a voter that mends take a log that lacks what it may have acknowledged.
-    MendEarly,
     /// Let a leader act before it knows what is committed.
     ActEarly,
     /// Let a broker that may have lost records stay in sync or eligible.
@@ -195,6 +193,22 @@ impl Mutant {
         Mutant::KeepTerm,
     ];
 
+    /// Those that the simulator of clusters must notice.
+    pub const OF_CLUSTERS: &'static [Mutant] = &[
+        Mutant::AckBeforeFlush,
+        Mutant::CommitUnderMinIsr,
+        Mutant::CommittedIsrOnly,
+        Mutant::CountUnflushed,
+        Mutant::AnyLeaderEpoch,
+        Mutant::IgnoreDivergence,
+        Mutant::TruncateToHighWatermark,
+        Mutant::UndurableCut,
+        Mutant::ForgetEpochs,
+        Mutant::ElectAnyone,
+        Mutant::UnflushedVote,
+        Mutant::UnflushedAppend,
+    ];
+
     /// Those of compaction that its own random histories must notice, for they take transactions.
     pub const OF_COMPACTION: &'static [Mutant] = &[
         Mutant::DropTombstonesAtOnce,
@@ -209,7 +223,6 @@ impl Mutant {
         Mutant::UnflushedAppend,
         Mutant::ForgetVote,
         Mutant::CutDamage,
-        Mutant::MendEarly,
         Mutant::ActEarly,
     ];
 }

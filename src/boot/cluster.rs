@@ -11,7 +11,6 @@ use crate::rt::Children;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// How far the ports of peers are from those of clients.
 const PEERS_APART: u16 = 1000;

@@ -53,8 +53,6 @@ pub struct ClusterConf {
     pub fetch_response_bytes: i32,
     /// Whether consumers are sent to replicas in their rack.
     pub rack_aware_reads: bool,
-    /// Whether a replica out of sync may lead.
-    pub unclean_election: bool,
     /// Whether leaders are moved back to the preferred replicas.
     pub balance_leaders: bool,
     /// How often that is looked at.
@@ -94,7 +92,6 @@ impl ClusterConf {
             fetch_partition_bytes: small("replica.fetch.max.bytes"),
             fetch_response_bytes: small("replica.fetch.response.max.bytes"),
             rack_aware_reads: value("replica.selector.class").ends_with("RackAwareReplicaSelector"),
-            unclean_election: is("unclean.leader.election.enable"),
             balance_leaders: is("auto.leader.rebalance.enable"),
             balance_interval: Duration::from_secs(
                 int("leader.imbalance.check.interval.seconds").unsigned_abs(),

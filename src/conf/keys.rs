@@ -73,7 +73,6 @@ pub const KEYS: &[Key] = &[
     Key { name: "replica.fetch.max.bytes", kind: int(0, i32::MAX as i64), default: "1048576", doc: "Bytes of one partition in a follower's fetch; a larger batch comes as a whole." },
     Key { name: "replica.fetch.response.max.bytes", kind: int(0, i32::MAX as i64), default: "10485760", doc: "Bytes of all partitions in a follower's fetch." },
     Key { name: "replica.selector.class", kind: Kind::OneOf(&["", "org.apache.kafka.common.replica.LeaderSelector", "org.apache.kafka.common.replica.RackAwareReplicaSelector"]), default: "", doc: "From which replica consumers read that tell their rack: the leader, or with Kafka's RackAwareReplicaSelector one that stands there (KIP-392)." },
-    Key { name: "unclean.leader.election.enable", kind: Kind::Bool, default: "false", doc: "Let a replica lead that may lack acknowledged records where no other is left. Loses records; topics may set their own." },
     Key { name: "auto.leader.rebalance.enable", kind: Kind::Bool, default: "true", doc: "Move leaders back to the preferred replicas when these have returned." },
     Key { name: "leader.imbalance.check.interval.seconds", kind: int(1, MS_MAX / 1000), default: "300", doc: "How often that is looked at." },
     Key { name: "metrics.listen", kind: Kind::Address, default: "", doc: "HOST:PORT of a page with all counters for Prometheus, at /metrics; empty: none." },

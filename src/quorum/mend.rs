@@ -1,14 +1,13 @@
 //! A voter that has lost entries which it promised to have.
 //!
 //! It neither votes nor campaigns nor acknowledges: with its help the others could lose what it once helped to commit.
-//! It asks for the leader's log, and takes it when that is committed as far as this voter ever acknowledged: the leader
-//! may count those acknowledgements until then.
+//! It asks for the leader's log, and takes it when that is committed as far as this voter ever acknowledged: a leader may
+//! count those acknowledgements until then. Whichever term that leader is of: what is committed is so in every term.
 
 use super::disk::Recovered;
 use super::effects::Committed;
 use super::message::Whole;
 use crate::base::NodeId;
-use crate::base::mutant::{Mutant, planted};
 
 /// Heartbeats between two times that it asks.
 const PAUSE_HEARTBEATS: usize = 4;
@@ -39,8 +38,7 @@ impl Mending {
 
     /// Looks at a leader's log; the log to begin with, if it does.
     pub(super) fn judge(&self, whole: Whole, voters: &[NodeId]) -> Option<Recovered> {
-        let enough = whole.commit >= self.last || planted(Mutant::MendEarly);
-        if self.taken.is_some() || whole.term < self.term || !enough {
+        if self.taken.is_some() || whole.commit < self.last {
             return None;
         }
         let begin = whole.snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
@@ -54,10 +52,10 @@ impl Mending {
             return None;
         }
         // In a term that this voter knew it may have voted already.
-        let vote = if whole.term == self.term { self.vote } else { None };
+        let vote = if whole.term > self.term { None } else { self.vote };
         Some(Recovered {
             voters: voters.to_vec(),
-            term: whole.term,
+            term: whole.term.max(self.term),
             vote,
             commit: whole.commit,
             snapshot: whole.snapshot,

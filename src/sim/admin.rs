@@ -40,6 +40,8 @@ pub(super) async fn create_with(run: &Run, name: &str, partitions: i32, settings
         // 36: it was created by the try before, whose answer got lost.
         match answer.map(|answer| answer.topics[0].error_code) {
             Some(0 | 36) => return,
+            // 7, 41: nobody decides, or whoever did can't say what became of it.
+            Some(7 | 41) => run.exec.sleep(run.exec.micros(0, 20_000)).await,
             Some(error) => panic!("the topic isn't created: error {error}"),
             None => {}
         }

@@ -4,6 +4,8 @@ mod codec;
 mod files;
 mod net;
 
+use super::mend::Mending;
+use super::message::Whole;
 use super::*;
 use crate::base::mutant::{self, Mutant};
 use crate::base::random::Random;
@@ -12,8 +14,9 @@ use net::{Net, Plan};
 
 /// Seeds that every run takes.
 const SEEDS: u64 = 60;
-/// Seeds within which a planted fault is noticed.
+/// Seeds within which a planted fault is noticed, after those that are known to notice one.
 const MUTANT_SEEDS: u64 = 3_000;
+const TELLING_SEEDS: [u64; 4] = [6, 20, 568, 785];
 
 /// Runs a seed; what went wrong, if something did.
 fn run(seed: u64, voters: i32) -> Result<(), String> {
@@ -46,11 +49,30 @@ fn a_seed_replays() {
 fn every_planted_fault_is_noticed() {
     for fault in Mutant::OF_QUORUM {
         mutant::plant(Some(*fault));
-        let noticed = (0..MUTANT_SEEDS).find_map(|seed| run(seed, 3).err().map(|wrong| (seed, wrong)));
+        let mut seeds = TELLING_SEEDS.into_iter().chain(0..MUTANT_SEEDS);
+        let noticed = seeds.find_map(|seed| run(seed, 3).err().map(|wrong| (seed, wrong)));
         mutant::plant(None);
         let (seed, wrong) = noticed.unwrap_or_else(|| panic!("{fault:?} went unnoticed"));
         println!("{fault:?}: seed {seed}: {wrong}");
     }
+}
+
+#[test]
+fn a_voter_mends_only_with_a_log_that_is_committed_as_far_as_it_acknowledged() {
+    let voters: Vec<NodeId> = (0..3).map(NodeId).collect();
+    let mending = Mending::new(3, Some(NodeId(1)), 10);
+    let log = |term, commit, first| {
+        let snapshot = Snapshot { index: 5, term: 1, data: Bytes::from_static(b"state") };
+        let entry = |index| Committed { index, term: 2, data: Bytes::new() };
+        Whole { term, commit, snapshot: Some(snapshot), entries: (first..=commit).map(entry).collect() }
+    };
+    assert_eq!(mending.judge(log(4, 9, 6), &voters), None, "a leader may count 10 as acknowledged");
+    assert_eq!(mending.judge(log(4, 12, 7), &voters), None, "there is a gap");
+    assert_eq!(mending.judge(log(1, 12, 6), &voters), None, "entries of a term that is to come");
+    let taken = mending.judge(log(4, 10, 6), &voters).expect("it has all that was acknowledged");
+    assert_eq!((taken.term, taken.vote, taken.commit, taken.last()), (4, None, 10, 10));
+    let taken = mending.judge(log(2, 11, 6), &voters).expect("what is committed is so in every term");
+    assert_eq!((taken.term, taken.vote, taken.last()), (3, Some(NodeId(1)), 11), "its vote in term 3 stands");
 }
 
 #[test]

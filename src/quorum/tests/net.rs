@@ -21,6 +21,7 @@ pub(super) struct Plan {
     twice: u64,
     late_rounds: u64,
     crash: u64,
+    revive: u64,
     damage: u64,
     part: u64,
     flush_rounds: u64,
@@ -36,6 +37,7 @@ impl Plan {
             twice: random.below(10),
             late_rounds: 1 + random.below(6),
             crash: random.below(6),
+            revive: 10,
             damage: random.below(60),
             part: random.below(4),
             flush_rounds: 1 + random.below(4),
@@ -43,7 +45,17 @@ impl Plan {
     }
 
     fn quiet(rounds: u64) -> Self {
-        Plan { rounds, lose: 0, twice: 0, late_rounds: 1, crash: 0, damage: 0, part: 0, flush_rounds: 1 }
+        Plan {
+            rounds,
+            lose: 0,
+            twice: 0,
+            late_rounds: 1,
+            crash: 0,
+            revive: 0,
+            damage: 0,
+            part: 0,
+            flush_rounds: 1,
+        }
     }
 }
 
@@ -304,7 +316,7 @@ impl Net {
                 Some(whole) => (node.end, node.file) = (whole.len(), whole.to_vec()),
                 None => {
                     let frame = write.append.expect("a write offers one of both");
-                    node.file.truncate(node.end);
+                    node.file.resize(node.end, 0);
                     node.file.extend_from_slice(&frame);
                     node.end = node.file.len();
                 }
@@ -341,7 +353,7 @@ impl Net {
     fn disturb(&mut self, plan: &Plan) -> Result<(), String> {
         for id in self.voters.clone() {
             if self.nodes[&id].quorum.is_none() {
-                if self.random.chance(10) {
+                if self.random.chance(plan.revive) {
                     self.damage(id, plan);
                     self.start(id)?;
                 }
@@ -376,7 +388,7 @@ impl Net {
             (_, Some(frame)) if fate > 0 => {
                 let sectors = frame.len() as u64 / 512;
                 let kept = if fate == 1 { sectors } else { self.random.below(sectors) };
-                node.file.truncate(node.end);
+                node.file.resize(node.end, 0);
                 node.file.extend_from_slice(&frame[..usize::try_from(kept * 512).expect("a few")]);
             }
             _ => {}

@@ -2,6 +2,7 @@
 
 use super::publish::Answer;
 use super::{Asker, Coordinator, Proposal, encode_records};
+use crate::base::ErrorCode;
 use crate::base::limits::RECORDS_PER_PROPOSAL_MAX;
 use crate::cluster::{Command, Outcome, QuorumFacts, Record, SessionRules, Sessions, decide};
 use crate::peer::NotActing;
@@ -183,7 +184,9 @@ impl<B: Broker> Shard<B> {
     fn turn_away(&self, answers: Vec<Answer>) {
         for (from, outcomes) in answers {
             match from {
-                Asker::Shard(origin) => self.refuse_proposal(origin, outcomes.len()),
+                Asker::Shard(origin) => {
+                    self.refuse_proposal(origin, outcomes.len(), ErrorCode::NotController)
+                }
                 Asker::Peer(slot) => slot.give(Err(self.not_acting())),
                 Asker::Nobody => {}
             }

@@ -1,7 +1,7 @@
 //! Commands on their way to whoever acts as the coordinator, and the questions of other nodes that this one answers.
 
 use super::Asker;
-use crate::base::NodeId;
+use crate::base::{ErrorCode, NodeId};
 use crate::cluster::{Command, Outcome};
 use crate::peer::{Proposed, Reply, Request};
 use crate::seam::World;
@@ -39,7 +39,7 @@ impl<B: Broker> Shard<B> {
                 }
             }
             if self.world().mono() >= until {
-                return self.refuse_proposal(from, commands.len());
+                return self.refuse_proposal(from, commands.len(), ErrorCode::RequestTimedOut);
             }
             turn += 1;
             self.rest_or_role(PAUSE).await;

@@ -193,10 +193,13 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Tells a shard of this node that nobody could decide.
-    pub(super) fn refuse_proposal(&self, from: Origin, commands: usize) {
-        let why = "The coordinator could not be reached in time.";
-        let refused = Outcome::Refused((ErrorCode::RequestTimedOut, why.to_owned()));
+    /// Tells a shard of this node that nobody decides, or that what was decided may be lost.
+    pub(super) fn refuse_proposal(&self, from: Origin, commands: usize, code: ErrorCode) {
+        let why = match code {
+            ErrorCode::NotController => "The acting coordinator has changed meanwhile.",
+            _ => "The acting coordinator could not be reached in time.",
+        };
+        let refused = Outcome::Refused((code, why.to_owned()));
         self.answer_proposal(from, vec![refused; commands]);
     }
 

@@ -8,6 +8,8 @@ mod faults;
 mod health;
 mod producer;
 mod router;
+#[cfg(test)]
+mod tests;
 
 use super::admin::wanted_topic;
 use super::broker::Node;

@@ -81,7 +81,8 @@ fn caught(mutant: Mutant) -> Option<u64> {
 fn one_mutant() {
     #[expect(clippy::disallowed_methods, reason = "a person names the fault")]
     let Ok(name) = std::env::var("RINGLOG_CLUSTER_MUTANT") else { return };
-    let mutant = Mutant::OF_CLUSTERS.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
+    let mutant =
+        Mutant::OF_CLUSTERS.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
     println!("{mutant:?}: seed {:?}", caught(*mutant));
 }
 
