@@ -161,7 +161,7 @@ fn answer(context: &Context<'_>, topics: Vec<TopicPart>, replies: &[PartitionRep
             let fill = |(index, pending)| {
                 let response = response(context, (&name, id), index, pending, replies);
                 failed |= response.error_code != 0;
-                leaders.insert(NodeId(response.current_leader.leader_id));
+                leaders.extend(Some(NodeId(response.current_leader.leader_id)).filter(|id| id.0 >= 0));
                 response
             };
             let partitions = partitions.into_iter().map(fill).collect();

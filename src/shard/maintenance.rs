@@ -51,6 +51,7 @@ impl<B: Broker> Shard<B> {
                 }
             }
             self.deliver(outbox);
+            self.look_at_replicas();
         }
     }
 

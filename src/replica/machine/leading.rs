@@ -66,7 +66,7 @@ impl Follower {
     }
 }
 
-/// How far a follower is, for metrics and DescribeCluster's likes.
+/// How far a follower is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FollowerFacts {
     /// Which broker.
@@ -360,6 +360,15 @@ impl Replica {
             let why = "replicas fell out of sync after the append; the record may still be committed";
             let refusal = Refusal::of(ErrorCode::NotEnoughReplicasAfterAppend, why);
             self.turn_waiters_for_all_away(refusal, out);
+        }
+    }
+
+    /// How many are in sync, itself included; 0 if it doesn't lead.
+    #[must_use]
+    pub fn in_sync(&self) -> usize {
+        match &self.role {
+            Role::Leading(leading) => leading.in_sync,
+            Role::Following(_) => 0,
         }
     }
 

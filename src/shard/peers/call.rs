@@ -85,6 +85,7 @@ impl<B: Broker> Shard<B> {
                     }
                     backoff.reset();
                     self.converse(&link, reader, writer).await;
+                    self.lost_peer(to, lane);
                     PeerError::Unreachable
                 }
                 Err((error, why)) => {

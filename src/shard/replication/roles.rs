@@ -2,6 +2,7 @@
 
 use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, TopicPartition};
 use crate::cluster::{ClusterState, NO_LEADER, PartitionEntry};
+use crate::metrics::ReplicasSeen;
 use crate::replica::{Assignment, Event, Member};
 use crate::seam::World;
 use crate::shard::owner::Outbox;
@@ -39,7 +40,7 @@ impl<B: Broker> Shard<B> {
         };
         let Some((name, assignment)) = found else { return };
         let leader = assignment.leader;
-        let led_before = self.leads(key);
+        let (led_before, in_sync_before) = (self.leads(key), self.in_sync(key));
         let mut outbox = Outbox::default();
         let event = Event::Assigned { assignment: Box::new(assignment), now_ms: self.world().wall_ms() };
         self.owner().borrow_mut().step(key, event, &mut outbox);
@@ -48,6 +49,10 @@ impl<B: Broker> Shard<B> {
         if led_before.is_some() && led_before != leads_now {
             self.resign_groups(|other| *other == key);
             self.resign_txns(|other| *other == key);
+        }
+        if led_before.is_some() && led_before == leads_now {
+            let (before, now) = (in_sync_before, self.in_sync(key));
+            self.metrics().isr_changed(before.saturating_sub(now) as u64, now.saturating_sub(before) as u64);
         }
         if let Some(epoch) = leads_now.filter(|_| led_before != leads_now) {
             self.host_groups(key, &name, epoch);
@@ -64,6 +69,39 @@ impl<B: Broker> Shard<B> {
         let owner = self.owner().borrow();
         let replica = &owner.partitions.get(&key)?.replica;
         replica.is_leading().then(|| replica.epoch())
+    }
+
+    fn in_sync(&self, key: TopicPartition) -> usize {
+        self.owner().borrow().partitions.get(&key).map_or(0, |partition| partition.replica.in_sync())
+    }
+
+    /// A shard's log directory failed. The broker is of no use to its cluster until it is started again: it asks to be
+    /// fenced, so that others lead what it led.
+    pub(in crate::shard) fn note_failed_log_dir(&self) {
+        self.0.replication.log_dir_failed.set(true);
+    }
+
+    /// Whether a log directory of this broker failed (`Heartbeat::wants_fence`). Known on shard 0.
+    pub(in crate::shard) fn has_failed_log_dir(&self) -> bool {
+        self.0.replication.log_dir_failed.get()
+    }
+
+    /// How the replicas here fare.
+    pub(in crate::shard) fn look_at_replicas(&self) {
+        let mut seen = ReplicasSeen::default();
+        for partition in self.owner().borrow().partitions.values() {
+            let replica = &partition.replica;
+            seen.leaderless += usize::from(!replica.has_leader());
+            if !replica.is_leading() {
+                continue;
+            }
+            seen.led += 1;
+            seen.under_min_isr += usize::from(!replica.has_enough());
+            seen.under_replicated += usize::from(replica.followers().any(|follower| !follower.in_sync));
+            let lag = replica.followers().filter_map(|follower| follower.lag).max().unwrap_or(0);
+            seen.lag_max = seen.lag_max.max(usize::try_from(lag).unwrap_or(0));
+        }
+        self.metrics().replicas_seen(seen);
     }
 
     /// Waits until it is known what a leader's predecessors have committed; false if it isn't the leader under this
