@@ -19,13 +19,14 @@ pub(super) fn register(state: &ClusterState, asked: Registration) -> Decided {
         if was.incarnation == asked.incarnation {
             return Ok(register_again(asked, was));
         }
-        if !was.fenced && !alone {
+        if !was.fenced && !was.is_alone() && !alone {
             let why = "Another broker is registered with that broker id.";
             return refuse(ErrorCode::DuplicateBrokerRegistration, why);
         }
     }
     let id = asked.id;
-    let lost_nothing = alone || was.is_some_and(|was| goes_on_from(was, asked.clean_epoch));
+    let goes_on = |was: &BrokerEntry| was.is_alone() || goes_on_from(was, asked.clean_epoch);
+    let lost_nothing = alone || was.is_some_and(goes_on);
     let epoch = BrokerEpoch(i64::try_from(state.applied() + 1).unwrap_or(i64::MAX));
     let entry = BrokerEntry {
         epoch,
@@ -45,6 +46,9 @@ pub(super) fn register(state: &ClusterState, asked: Registration) -> Decided {
         records.extend(come(state, id));
     } else if !lost_nothing {
         records.extend(lose(state, id));
+    } else if state.is_active(id) {
+        // It was alone so far. Its process is gone, or this one wouldn't have its data directory.
+        records.extend(leave(state, id));
     }
     Ok((records, Outcome::Registered { epoch }))
 }

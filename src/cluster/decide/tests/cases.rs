@@ -202,6 +202,18 @@ fn a_broker_registers_when_nobody_else_is_there_in_its_name() {
 }
 
 #[test]
+fn a_node_that_was_alone_may_become_one_of_several() {
+    let mut it = Cluster(cluster());
+    create_code(&mut it.0, NewTopic { id: TOPIC, partitions: 1, ..topic("t") });
+    it.assert(1, &[1], &[], &[]);
+    let registered = it.run(Command::RegisterBroker(registration(1, 2, None)));
+    assert!(matches!(registered, Outcome::Registered { .. }), "{registered:?}");
+    it.assert(-1, &[], &[1], &[]);
+    it.unfence(&[1]);
+    it.assert(1, &[1], &[], &[]);
+}
+
+#[test]
 fn a_start_that_fails_before_the_epoch_is_written_down_loses_nothing() {
     let mut it = Cluster::new(2, &[1, 2], 2);
     it.fence(&[2, 1]);
