@@ -5,6 +5,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BROKER=${BROKER:-$ROOT/ci/broker}
 BROKER_PID=
+# Further processes that a script has started; they end with it.
+HELPERS=()
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ringlog-ci.XXXXXX")
 
 fail() {
@@ -17,8 +19,10 @@ fail() {
 }
 
 clean_up() {
-    local status=$?
-    [ -z "$BROKER_PID" ] || kill -9 "$BROKER_PID" 2> /dev/null || true
+    local status=$? pid
+    for pid in $BROKER_PID "${HELPERS[@]}"; do
+        kill -9 "$pid" 2> /dev/null && wait "$pid" 2> /dev/null || true
+    done
     if [ "$status" = 0 ] || [ -z "${KEEP:-}" ]; then rm -rf "$WORK"; else echo "kept: $WORK" >&2; fi
 }
 trap clean_up EXIT

@@ -286,23 +286,30 @@ def told(answer):
     return answer
 
 
+class Consumers:
+    """A group of the consumer protocol over one topic."""
+
+    def __init__(self, b, stem, topic):
+        self.b, self.id, self.topic, self.topic_id = b, b.name(stem), topic, b.topic_id(topic)
+
+    def beat(self, member, epoch, version=1, **more):
+        fields = {"GroupId": self.id, "MemberId": member, "MemberEpoch": epoch, "RebalanceTimeoutMs": -1}
+        return told(self.b.call("ConsumerGroupHeartbeat", version, **{**fields, **more}))
+
+    def first(self, member, **more):
+        fields = {"RebalanceTimeoutMs": SESSION, "SubscribedTopicNames": [self.topic], "TopicPartitions": []}
+        return self.beat(member, 0, **{**fields, **more})
+
+    def own(self, *partitions):
+        return [{"TopicId": self.topic_id, "Partitions": list(partitions)}]
+
+
 @case
 def consumer_group(b):
     ready(b)
     t = b.topic("cg", 6)
-    id, group = b.topic_id(t), b.name("consumers")
-
-    def beat(member, epoch, version=1, **more):
-        fields = {"GroupId": group, "MemberId": member, "MemberEpoch": epoch, "RebalanceTimeoutMs": -1}
-        return told(b.call("ConsumerGroupHeartbeat", version, **{**fields, **more}))
-
-    def first(member, **more):
-        fields = {"RebalanceTimeoutMs": SESSION, "SubscribedTopicNames": [t], "TopicPartitions": []}
-        return beat(member, 0, **{**fields, **more})
-
-    def own(*partitions):
-        return [{"TopicId": id, "Partitions": list(partitions)}]
-
+    consumers = Consumers(b, "consumers", t)
+    group, beat, first, own = consumers.id, consumers.beat, consumers.first, consumers.own
     yield "no group", first("a", GroupId="")
     yield "no member", first("")
     yield "no timeout", first("a", RebalanceTimeoutMs=-1)

@@ -11,6 +11,7 @@ TWICE = "what a request names twice is answered twice"
 SOON = "Apache Kafka 4.4 shares partitions out a little after a member joins"
 LATER = "comes later"
 NAMES = "a broker tells its own settings and those of Apache Kafka's that mean something here"
+FENCED = "who is fenced is told so by the partition, before its transaction's coordinator is asked"
 WORDS = "every problem is told, not the first one"
 
 # Place (brackets are themselves, stars stand for anything), reason.
@@ -52,6 +53,8 @@ KNOWN = [
     ("quorum/*/Listeners*", "voters are told by where their peers reach them"),
     ("quorum/*/ReplicaDirectoryId", "the metadata has no directory of its own"),
     ("reassign/nothing/ErrorMessage", "no text and an empty one are the same to clients"),
+    ("txn_*/LogStartOffset", FENCED),
+    ("txn_tools/mark with an old epoch/*", "an epoch that was fenced isn't the broker's failure"),
     ("alter_topic_configs/operation 9/*", "what the client did wrong isn't the broker's failure"),
 ]
 

@@ -65,6 +65,8 @@ pub enum GroupOp {
     CommitInTransaction {
         /// As it came.
         request: TxnOffsetCommitRequest,
+        /// Its version decides about error codes (6).
+        version: i16,
         /// What must not have changed since the transaction's coordinator was asked; `None` if the transaction was
         /// open in this partition already.
         guard: Option<Guard>,

@@ -144,7 +144,7 @@ impl<B: Broker> Shard<B> {
 
     /// As whose the records are written that a question leads to.
     fn pen_for(&self, key: TopicPartition, op: &GroupOp) -> Result<Pen, ErrorCode> {
-        let GroupOp::CommitInTransaction { request, guard } = op else { return Ok(Pen::Own) };
+        let GroupOp::CommitInTransaction { request, guard, .. } = op else { return Ok(Pen::Own) };
         let (id, epoch) = (ProducerId(request.producer_id), ProducerEpoch(request.producer_epoch));
         let owner = self.owner().borrow();
         let partition = owner.partitions.get(&key).ok_or(ErrorCode::NotCoordinator)?;

@@ -19,9 +19,8 @@ use crate::wire::{Decode, DecodeError, Reader, Str};
 pub(in crate::api) const API: Api =
     Api { key: 24, name: "AddPartitionsToTxn", min: 0, served_min: 0, max: 5, plan };
 
-/// First version with several transactions, and first whose askers know error 120.
+/// First version with several transactions.
 const BATCHED_FROM: i16 = 4;
-const ABORTABLE_FROM: i16 = 5;
 /// First version whose clients know error 90.
 const FENCED_FROM: i16 = 2;
 
@@ -105,10 +104,7 @@ fn check(context: &Context<'_>, partitions: &[NamedPartition]) -> Vec<ErrorCode>
 
 fn errors(context: &Context<'_>, reply: &TxnReply, count: usize) -> Vec<ErrorCode> {
     let version = context.header.version;
-    let told = |error: ErrorCode| match error {
-        ErrorCode::TransactionAbortable if version < ABORTABLE_FROM => ErrorCode::InvalidTxnState,
-        error => fenced_before(FENCED_FROM, version, error),
-    };
+    let told = |error: ErrorCode| fenced_before(FENCED_FROM, version, error);
     match reply {
         TxnReply::Partitions(errors) => errors.iter().copied().map(told).collect(),
         other => vec![told(failure(other)); count],

@@ -21,6 +21,8 @@ pub(in crate::api) const API: Api =
 
 /// First version whose clients leave it to the broker to add the group to the transaction.
 const IMPLICIT_FROM: i16 = 5;
+/// First version whose clients know error 120.
+const ABORTABLE_FROM: i16 = 4;
 /// First version that names topics by their ids.
 const IDS_FROM: i16 = 6;
 
@@ -33,6 +35,10 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let asked = resolve_topics(context, &mut request);
     if request.topics.is_empty() {
         return Ok(answer(context, asked, &Told::Nothing));
+    }
+    // Only plain commits may be kept under no name, as clients of long ago did.
+    if request.group_id.is_empty() {
+        return Ok(answer(context, asked, &Told::Whole(ErrorCode::InvalidGroupId)));
     }
     let Ok(partition) = home_here(context, &request.group_id) else {
         return Ok(answer(context, asked, &Told::Whole(ErrorCode::NotCoordinator)));
@@ -118,7 +124,7 @@ fn vouch(context: &Context<'_>, request: TxnOffsetCommitRequest, asked: Asked, g
 fn refusal(error: ErrorCode, version: i16) -> ErrorCode {
     match error {
         ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
-        ErrorCode::TransactionAbortable if version < IMPLICIT_FROM => ErrorCode::InvalidTxnState,
+        ErrorCode::TransactionAbortable if version < ABORTABLE_FROM => ErrorCode::InvalidTxnState,
         ErrorCode::ConcurrentTransactions if version < IMPLICIT_FROM => ErrorCode::CoordinatorLoadInProgress,
         ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => {
             ErrorCode::CoordinatorLoadInProgress
@@ -136,7 +142,7 @@ fn commit(
     let Ok(partition) = home_here(context, &request.group_id) else {
         return answer(context, asked, &Told::Whole(ErrorCode::NotCoordinator));
     };
-    let op = GroupOp::CommitInTransaction { request, guard };
+    let op = GroupOp::CommitInTransaction { request, version: context.header.version, guard };
     Plan::Groups(
         vec![GroupCall { partition, op }],
         Box::new(move |context, replies| match replies.into_iter().next() {

@@ -3,12 +3,13 @@
 
 use super::{Api, Context, Plan};
 use crate::api::led_name;
-use crate::base::{ErrorCode, PartitionIndex};
+use crate::base::{ErrorCode, PartitionIndex, TopicPartition};
+use crate::cluster::check_topic_name;
 use crate::log::producers::ProducerFacts;
 use crate::replica::call::{PartitionCall, PartitionOp, PartitionReply};
 use crate::wire::generated::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use crate::wire::generated::{DescribeProducersRequest, DescribeProducersResponse};
-use crate::wire::{Decode, DecodeError, Reader};
+use crate::wire::{Decode, DecodeError, Reader, Str};
 
 /// The API's entry in the registry.
 pub(in crate::api) const API: Api =
@@ -21,10 +22,18 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
         for partition_index in topic.partition_indexes {
-            let found = led_name(context, &topic.name, PartitionIndex(partition_index));
-            let error_code = found.err().unwrap_or_default().code();
-            calls.extend(found.map(|partition| PartitionCall { partition, op: PartitionOp::Producers }));
-            partitions.push(PartitionResponse { partition_index, error_code, ..Default::default() });
+            match find(context, &topic.name, PartitionIndex(partition_index)) {
+                Ok(partition) => {
+                    calls.push(PartitionCall { partition, op: PartitionOp::Producers });
+                    partitions.push(PartitionResponse { partition_index, ..Default::default() });
+                }
+                Err((error, why)) => partitions.push(PartitionResponse {
+                    partition_index,
+                    error_code: error.code(),
+                    error_message: Some(why.into()),
+                    ..Default::default()
+                }),
+            }
         }
         topics.push(TopicResponse { name: topic.name, partitions });
     }
@@ -46,6 +55,17 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
             context.respond(&DescribeProducersResponse { topics, ..Default::default() })
         }),
     ))
+}
+
+/// The partition, or why there is none.
+fn find(
+    context: &Context<'_>,
+    topic: &Str,
+    index: PartitionIndex,
+) -> Result<TopicPartition, (ErrorCode, String)> {
+    check_topic_name(topic).map_err(|why| (ErrorCode::InvalidTopicException, why))?;
+    let unknown = |error| (error, "This server does not host this topic-partition.".to_owned());
+    led_name(context, topic, index).map_err(unknown)
 }
 
 fn state(facts: ProducerFacts) -> ProducerState {

@@ -18,8 +18,15 @@ pub(in crate::group) enum Commits<'a> {
 }
 
 impl Commits<'_> {
-    /// Whether it covers this partition.
-    pub(in crate::group) fn check(self, topic: TopicId, partition: i32) -> Result<(), ErrorCode> {
+    /// Whether it covers all of these partitions: what is asked for in one request is committed together or not at all.
+    pub(in crate::group) fn check_all(
+        self,
+        partitions: impl IntoIterator<Item = (TopicId, i32)>,
+    ) -> Result<(), ErrorCode> {
+        partitions.into_iter().try_for_each(|(topic, partition)| self.check(topic, partition))
+    }
+
+    fn check(self, topic: TopicId, partition: i32) -> Result<(), ErrorCode> {
         match self {
             Commits::All => Ok(()),
             Commits::Held(member, epoch) => match member.epoch_of(topic, partition) {

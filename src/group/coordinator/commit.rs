@@ -31,13 +31,11 @@ pub(super) struct Asked<'a> {
 
 impl Coordinator {
     pub(super) fn commit(&mut self, asker: Asker, request: &OffsetCommitRequest, version: i16, now: Now) {
-        let verdicts = self.verdicts(request, version, now);
-        let mut verdicts = verdicts.into_iter();
+        let checked = self.check_commit(request, version, now);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let partition = |partition: &OffsetCommitRequestPartition| {
-                let verdict = verdicts.next().unwrap_or(Err(ErrorCode::UnknownServerError));
-                let outcome = verdict.and_then(|()| self.commit_one(request, topic, partition, now));
+                let outcome = checked.and_then(|()| self.commit_one(request, topic, partition, now));
                 let error = outcome.err().unwrap_or_default();
                 OffsetCommitResponsePartition {
                     partition_index: partition.partition_index,
@@ -51,31 +49,22 @@ impl Coordinator {
         self.answer(asker, GroupReply::Commit(OffsetCommitResponse { topics, ..Default::default() }));
     }
 
-    /// Whether each partition of the request may be committed, in order.
-    fn verdicts(
+    /// Whether who asks may commit all of it.
+    fn check_commit(
         &mut self,
         request: &OffsetCommitRequest,
         version: i16,
         now: Now,
-    ) -> Vec<Result<(), ErrorCode>> {
-        let epoch = request.generation_id_or_member_epoch;
-        let whole = match self.consumers.get(&request.group_id) {
-            Some(group) => match group.check_commit(&request.member_id, epoch, version) {
-                Ok(commits) => {
-                    let each = request.topics.iter().flat_map(|topic| {
-                        let id = self.topic_id(&topic.name, topic.topic_id);
-                        topic
-                            .partitions
-                            .iter()
-                            .map(move |partition| commits.check(id, partition.partition_index))
-                    });
-                    return each.collect();
-                }
-                Err(error) => Err(error),
-            },
-            None => self.check_classic(request, version, now),
+    ) -> Result<(), ErrorCode> {
+        let Some(group) = self.consumers.get(&request.group_id) else {
+            return self.check_classic(request, version, now);
         };
-        request.topics.iter().flat_map(|topic| &topic.partitions).map(|_| whole).collect()
+        let epoch = request.generation_id_or_member_epoch;
+        let commits = group.check_commit(&request.member_id, epoch, version)?;
+        commits.check_all(request.topics.iter().flat_map(|topic| {
+            let id = self.topic_id(&topic.name, topic.topic_id);
+            topic.partitions.iter().map(move |partition| (id, partition.partition_index))
+        }))
     }
 
     /// A topic's id, which older requests don't say.

@@ -280,8 +280,8 @@ impl Coordinator {
             GroupOp::Heartbeat(request) => self.heartbeat(asker, &request, now),
             GroupOp::Leave(request) => self.leave(asker, &request, now),
             GroupOp::Commit { request, version } => self.commit(asker, &request, version, now),
-            GroupOp::CommitInTransaction { request, guard: _ } => {
-                self.commit_in_transaction(asker, &request, now)
+            GroupOp::CommitInTransaction { request, version, guard: _ } => {
+                self.commit_in_transaction(asker, &request, version, now);
             }
             GroupOp::Fetch { request, stable } => self.fetch(asker, request, stable),
             GroupOp::Describe { group, version } => self.describe(asker, &group, version),

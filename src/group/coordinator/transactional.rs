@@ -6,7 +6,6 @@ use crate::base::mutant::{Mutant, planted};
 use crate::base::{ErrorCode, Offset, ProducerId};
 use crate::group::call::{Asker, GroupReply};
 use crate::group::classic::ClassicGroup;
-use crate::group::consumer::ConsumerGroup;
 use crate::group::offsets::Committed;
 use crate::group::record::{Replayed, replayed};
 use crate::group::settings::Now;
@@ -20,11 +19,30 @@ use crate::wire::generated::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use crate::wire::{DecodeError, Str};
 use bytes::Bytes;
 
+/// First version whose clients know that a group isn't known, and that an epoch is stale (KIP-1319).
+const PRECISE_FROM: i16 = 6;
+
+/// A refusal as a client of that version knows it.
+fn told(error: ErrorCode, version: i16) -> ErrorCode {
+    match error {
+        ErrorCode::GroupIdNotFound | ErrorCode::StaleMemberEpoch if version < PRECISE_FROM => {
+            ErrorCode::IllegalGeneration
+        }
+        error => error,
+    }
+}
+
 impl Coordinator {
     /// Takes offsets of a transaction. The records that this step returns belong into a batch of the producer's
     /// transaction.
-    pub(super) fn commit_in_transaction(&mut self, asker: Asker, request: &TxnOffsetCommitRequest, now: Now) {
-        let checked = self.check_commit_in_transaction(request, now);
+    pub(super) fn commit_in_transaction(
+        &mut self,
+        asker: Asker,
+        request: &TxnOffsetCommitRequest,
+        version: i16,
+        now: Now,
+    ) {
+        let checked = self.check_commit_in_transaction(request, now).map_err(|error| told(error, version));
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let partition = |partition: &TxnOffsetCommitRequestPartition| {
@@ -48,35 +66,19 @@ impl Coordinator {
     ) -> Result<(), ErrorCode> {
         let (id, generation) = (&request.group_id, request.generation_id_or_member_epoch);
         if let Some(group) = self.consumers.get(id) {
-            return self.check_consumer(group, request).map_err(|error| match error {
-                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
-                error => error,
-            });
+            let instance = request.group_instance_id.as_deref();
+            let commits = group.check_commit_in_transaction(&request.member_id, instance, generation)?;
+            return commits.check_all(request.topics.iter().flat_map(|topic| {
+                let id = self.topic_id(&topic.name, topic.topic_id);
+                topic.partitions.iter().map(move |partition| (id, partition.partition_index))
+            }));
         }
-        self.keep_group(id, generation, ErrorCode::IllegalGeneration, now)?;
+        self.keep_group(id, generation, ErrorCode::GroupIdNotFound, now)?;
         let instance = request.group_instance_id.as_deref();
         let check = self.with_group(id, now, |group, turn| {
             group.check_commit_in_transaction(&request.member_id, instance, generation, turn)
         });
-        check.unwrap_or(Err(ErrorCode::IllegalGeneration))
-    }
-
-    /// Whether a member may commit all that it asks for: a transaction is nothing to be committed in part.
-    fn check_consumer(
-        &self,
-        group: &ConsumerGroup,
-        request: &TxnOffsetCommitRequest,
-    ) -> Result<(), ErrorCode> {
-        let instance = request.group_instance_id.as_deref();
-        let epoch = request.generation_id_or_member_epoch;
-        let commits = group.check_commit_in_transaction(&request.member_id, instance, epoch)?;
-        for topic in &request.topics {
-            let id = self.topic_id(&topic.name, topic.topic_id);
-            for partition in &topic.partitions {
-                commits.check(id, partition.partition_index)?;
-            }
-        }
-        Ok(())
+        check.unwrap_or(Err(ErrorCode::GroupIdNotFound))
     }
 
     fn commit_one_in_transaction(

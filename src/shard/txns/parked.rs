@@ -122,7 +122,9 @@ impl<B: Broker> Shard<B> {
             // What came behind it for a later transaction has a question of its own.
             let concerned = op.meta.producer_epoch == epoch;
             if concerned && !error.is_ok() {
-                outbox.reply(waiter, PartitionReply::Produced(Produced::refused(error, None)));
+                let unadded = error == ErrorCode::InvalidTxnState;
+                let why = unadded.then_some("Partition was not added to the transaction");
+                outbox.reply(waiter, PartitionReply::Produced(Produced::refused(error, why)));
                 continue;
             }
             let implicit = op.membership.as_deref().is_some_and(Membership::is_implicit);

@@ -206,9 +206,21 @@ fn an_empty_group_changes_its_protocol() {
 
 impl Bench {
     fn told(&mut self, version: i16, member: &str, epoch: i32) -> ErrorCode {
-        let question = self.ask(GroupOp::Commit { request: commit(member, epoch, 5), version });
+        self.told_of(version, (member, epoch), &[0])[0]
+    }
+
+    /// What a member is told of each partition that it commits.
+    fn told_of(&mut self, version: i16, (member, epoch): (&str, i32), partitions: &[i32]) -> Vec<ErrorCode> {
+        let mut request = commit(member, epoch, 5);
+        let whole = request.topics[0].partitions[0].clone();
+        let partition =
+            |index: &i32| OffsetCommitRequestPartition { partition_index: *index, ..whole.clone() };
+        request.topics[0].partitions = partitions.iter().map(partition).collect();
+        let question = self.ask(GroupOp::Commit { request, version });
         match self.reply(question) {
-            Some(GroupReply::Commit(response)) => code(response.topics[0].partitions[0].error_code),
+            Some(GroupReply::Commit(response)) => {
+                response.topics[0].partitions.iter().map(|partition| code(partition.error_code)).collect()
+            }
             other => panic!("no answer to a commit: {other:?}"),
         }
     }
@@ -238,6 +250,14 @@ fn an_older_epoch_commits_what_the_member_still_has() {
     assert_eq!(bench.told(9, "a", 2), ErrorCode::None);
     assert_eq!(bench.told(9, "a", 1), ErrorCode::StaleMemberEpoch, "it hadn't got it yet");
     assert_eq!(bench.told(9, "b", 2), ErrorCode::StaleMemberEpoch, "it never had it");
+    let gave_up = all.difference(&kept).next().expect("it gives up some").1;
+    let written = bench.log.len();
+    assert_eq!(
+        bench.told_of(9, ("a", 2), &[0, gave_up]),
+        [ErrorCode::StaleMemberEpoch; 2],
+        "together or not at all"
+    );
+    assert_eq!(bench.log.len(), written);
     bench.restart();
     bench.step(Event::Topics(topics(&["t"])));
     assert_eq!(bench.told(9, "a", 2), ErrorCode::None, "the log says since when");

@@ -1,5 +1,6 @@
 //! Offsets of transactions: they count from the marker on, and survive as what they are.
 
+use super::consumer::{first, next, share, topics};
 use super::*;
 use crate::base::ProducerId;
 use crate::wire::generated::txn_offset_commit_request::{
@@ -56,7 +57,7 @@ impl Ledger {
 
     fn commit(&mut self, producer: i64, partition: i32, offset: i64) -> ErrorCode {
         let request = in_transaction(producer, partition, offset);
-        match self.ask(GroupOp::CommitInTransaction { request, guard: None }) {
+        match self.ask(GroupOp::CommitInTransaction { request, version: 5, guard: None }) {
             GroupReply::CommitInTransaction(response) => code(response.topics[0].partitions[0].error_code),
             other => panic!("no answer to a commit: {other:?}"),
         }
@@ -203,7 +204,7 @@ fn who_commits_in_a_transaction_must_be_a_member_if_it_says_so() {
     let mut ask = |member: &Str, generation| {
         let mut request = in_transaction(1, 0, 5);
         (request.member_id, request.generation_id_or_member_epoch) = (member.clone(), generation);
-        let question = bench.ask(GroupOp::CommitInTransaction { request, guard: None });
+        let question = bench.ask(GroupOp::CommitInTransaction { request, version: 5, guard: None });
         match bench.reply(question) {
             Some(GroupReply::CommitInTransaction(response)) => {
                 code(response.topics[0].partitions[0].error_code)
@@ -215,4 +216,62 @@ fn who_commits_in_a_transaction_must_be_a_member_if_it_says_so() {
     assert_eq!(ask(&Str::EMPTY, -1), ErrorCode::None, "old clients don't say who they are");
     assert_eq!(ask(id, generation + 1), ErrorCode::IllegalGeneration);
     assert_eq!(ask(&"stranger".into(), generation), ErrorCode::UnknownMemberId);
+}
+
+impl Bench {
+    /// What a member is told of each partition that it commits in a transaction.
+    fn told_in_transaction(
+        &mut self,
+        version: i16,
+        (member, epoch): (&str, i32),
+        partitions: &[i32],
+    ) -> Vec<ErrorCode> {
+        let mut request = in_transaction(1, 0, 5);
+        (request.member_id, request.generation_id_or_member_epoch) = (member.into(), epoch);
+        let partition = |index: &i32| TxnOffsetCommitRequestPartition {
+            partition_index: *index,
+            committed_offset: 5,
+            ..Default::default()
+        };
+        request.topics[0].partitions = partitions.iter().map(partition).collect();
+        let question = self.ask(GroupOp::CommitInTransaction { request, version, guard: None });
+        match self.reply(question) {
+            Some(GroupReply::CommitInTransaction(response)) => {
+                response.topics[0].partitions.iter().map(|partition| code(partition.error_code)).collect()
+            }
+            other => panic!("no answer to a commit: {other:?}"),
+        }
+    }
+}
+
+/// KIP-1251 in a transaction.
+#[test]
+fn an_older_epoch_commits_in_a_transaction_what_the_member_still_has() {
+    let mut bench = Bench::with_topics(&["t"]);
+    let all = share(&bench.consumer_beat(first("a"))).expect("a share");
+    bench.consumer_beat(first("b"));
+    let kept = share(&bench.consumer_beat(next("a", 2, &all))).expect("a new share");
+    assert_eq!(bench.consumer_beat(next("a", 2, &kept)).member_epoch, 3);
+    let has = kept.first().expect("it keeps some").1;
+    let gave_up = all.difference(&kept).next().expect("it gives up some").1;
+    for (version, stale) in [(5, ErrorCode::IllegalGeneration), (6, ErrorCode::StaleMemberEpoch)] {
+        let mut told = |who, partitions: &[i32]| bench.told_in_transaction(version, who, partitions);
+        assert_eq!(told(("a", 3), &[has]), [ErrorCode::None]);
+        assert_eq!(told(("a", 2), &[has]), [ErrorCode::None]);
+        assert_eq!(told(("a", 2), &[gave_up]), [stale]);
+        assert_eq!(told(("a", 2), &[has, gave_up]), [stale, stale], "together or not at all");
+        assert_eq!(told(("a", 1), &[has]), [stale], "it hadn't got it yet");
+        assert_eq!(told(("a", 4), &[has]), [stale], "nobody knows that epoch yet");
+        assert_eq!(told(("b", 2), &[has]), [stale], "it never had it");
+        assert_eq!(told(("c", 2), &[has]), [ErrorCode::UnknownMemberId]);
+        bench.restart();
+        bench.step(Event::Topics(topics(&["t"])));
+    }
+}
+
+#[test]
+fn newer_clients_are_told_that_a_group_is_not_known() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.told_in_transaction(5, ("a", 1), &[0]), [ErrorCode::IllegalGeneration]);
+    assert_eq!(bench.told_in_transaction(6, ("a", 1), &[0]), [ErrorCode::GroupIdNotFound]);
 }
