@@ -122,6 +122,8 @@ pub struct Effects {
     pub role: Option<Role>,
     /// What an operator has to know: the voter stands down, or mends.
     pub trouble: Option<String>,
+    /// The voter has another's log up to here, and takes part again.
+    pub mended: Option<u64>,
 }
 
 impl Effects {
@@ -135,5 +137,6 @@ impl Effects {
             && self.proposed.is_none()
             && self.role.is_none()
             && self.trouble.is_none()
+            && self.mended.is_none()
     }
 }

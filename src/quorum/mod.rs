@@ -10,6 +10,7 @@
 
 mod disk;
 mod effects;
+mod engine;
 mod guard;
 mod mend;
 mod message;

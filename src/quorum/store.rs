@@ -24,11 +24,13 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(voters: &[NodeId], recovered: &Recovered) -> Self {
-        let mut hard = eraftpb::HardState::default();
-        hard.term = recovered.term;
-        hard.vote = recovered.vote.map_or(0, raft_id);
         let before = recovered.snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
-        hard.commit = recovered.commit.max(before.0);
+        let hard = eraftpb::HardState {
+            term: recovered.term,
+            vote: recovered.vote.map_or(0, raft_id),
+            commit: recovered.commit.max(before.0),
+            ..Default::default()
+        };
         Store {
             voters: voters.iter().copied().map(raft_id).collect(),
             hard,
@@ -115,8 +117,7 @@ pub(super) fn from_raft(entry: eraftpb::Entry) -> Committed {
 
 /// A snapshot as the crate has it.
 pub(super) fn snapshot_to_raft(snapshot: &Snapshot, voters: &[u64]) -> eraftpb::Snapshot {
-    let mut to = eraftpb::Snapshot::default();
-    to.data = snapshot.data.clone();
+    let mut to = eraftpb::Snapshot { data: snapshot.data.clone(), ..Default::default() };
     let meta = to.mut_metadata();
     (meta.index, meta.term) = (snapshot.index, snapshot.term);
     meta.mut_conf_state().voters = voters.to_vec();

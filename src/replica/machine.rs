@@ -19,6 +19,7 @@ mod following;
 mod leading;
 mod transactions;
 
+pub use leading::FollowerFacts;
 pub use transactions::Source;
 
 /// What a replica is now.

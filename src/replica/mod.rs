@@ -18,6 +18,6 @@ pub use event::{
     Append, Assignment, Awaited, Effects, Event, FetchPosition, IsrProposal, Member, Recovered, Waiter,
     Watcher,
 };
-pub use machine::{Replica, Source};
+pub use machine::{FollowerFacts, Replica, Source};
 pub use query::ReadBounds;
 pub use rules::{Durability, Rules};

@@ -5,7 +5,9 @@
 //! nor the shard while the device writes; a small one waits, since many small writes cost more than they win.
 
 use super::journey::FlushTimes;
+use super::message::Message;
 use super::notify::Notify;
+use super::origin::COORDINATOR;
 use super::owner::Outbox;
 use super::partition::PartitionState;
 use super::storage::{Begun, FlushJob, StorageError, flush_jobs, write_jobs};
@@ -294,5 +296,10 @@ impl<B: Broker> Shard<B> {
         self.deliver(outbox);
         self.resign_groups(|_| true);
         self.resign_txns(|_| true);
+        if self.this() == COORDINATOR {
+            self.note_failed_log_dir();
+        } else {
+            self.send(COORDINATOR, Message::LogDirFailed);
+        }
     }
 }

@@ -40,6 +40,7 @@ impl<B: Broker> Shard<B> {
             Message::PeerAsks { from, request } => self.take_peer_request(from, *request),
             Message::PeerAnswer { set, reply } => self.take_peer_reply(set, *reply),
             Message::HandedOver => self.note_handed_over(),
+            Message::LogDirFailed => self.note_failed_log_dir(),
             Message::Serve => self.begin_serving(),
             Message::Drained(shard) => self.note_drained(shard),
         }

@@ -125,6 +125,8 @@ pub enum Message {
     },
     /// Others lead this broker's partitions: the receiver may stop, too.
     HandedOver,
+    /// The sender's log directory failed: what it led others must lead.
+    LogDirFailed,
     /// Every shard is ready: accept clients.
     Serve,
     /// The sender's clients are answered and it takes no more requests: nothing more comes from it.

@@ -85,7 +85,7 @@ impl<B: Broker> Shard<B> {
             broker: self.this_node(),
             epoch,
             applied: self.records_followed(),
-            wants_fence: false,
+            wants_fence: self.has_failed_log_dir(),
             wants_shutdown: self.is_leaving(),
         };
         let said = beat;

@@ -8,6 +8,7 @@ use crate::peer::Request;
 use crate::quorum::{Effects, Input, Proposed, Quorum, QuorumConf, Recovered, Write};
 use crate::seam::{Files, World};
 use crate::shard::notify::Notify;
+use crate::shard::origin::COORDINATOR;
 use crate::shard::peers::Lane;
 use crate::shard::{Broker, FilesOf, Shard};
 use bytes::Bytes;
@@ -117,6 +118,12 @@ impl<B: Broker> Shard<B> {
         if let Some(trouble) = &out.trouble {
             tracing::error!(%trouble, "the metadata's quorum");
         }
+        if let Some(upto) = out.mended {
+            tracing::info!(
+                upto,
+                "the leader's log has taken the damaged one's place: this voter votes again"
+            );
+        }
         if let Some(snapshot) = &out.installed {
             self.replace_state(snapshot.index, snapshot.data.clone());
         }
@@ -143,6 +150,14 @@ impl<B: Broker> Shard<B> {
         self.coordinator(|it| it.voter.as_mut().map(|voter| voter.heard.insert(from, now_ms)));
         for bytes in messages {
             self.step_quorum(Input::Message { from, bytes });
+        }
+    }
+
+    /// The connection to another node broke. If that leads the quorum, it may be gone: a follower has nothing to send by
+    /// which it would notice.
+    pub(in crate::shard) fn lost_peer(&self, node: NodeId, lane: Lane) {
+        if lane == Lane::Coordinator && self.this() == COORDINATOR {
+            self.step_quorum(Input::Unreachable(node));
         }
     }
 

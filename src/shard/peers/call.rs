@@ -79,6 +79,7 @@ impl<B: Broker> Shard<B> {
                     tracing::debug!(node = %to, ?lane, "connected to a peer");
                     backoff.reset();
                     self.converse(&link, reader, writer).await;
+                    self.lost_peer(to, lane);
                     PeerError::Unreachable
                 }
                 Err(error) => error,

@@ -19,7 +19,7 @@ mod serve;
 use super::notify::Notify;
 use crate::base::{NodeId, ShardId, TopicPartition};
 use crate::replica::IsrProposal;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -40,4 +40,6 @@ pub(super) struct Replication {
     /// Replicas whose logs are being cut.
     cutting: RefCell<BTreeSet<TopicPartition>>,
     cut_done: Notify,
+    /// Some shard's log directory failed. On shard 0.
+    log_dir_failed: Cell<bool>,
 }

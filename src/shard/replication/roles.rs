@@ -75,6 +75,17 @@ impl<B: Broker> Shard<B> {
         self.owner().borrow().partitions.get(&key).map_or(0, |partition| partition.replica.in_sync())
     }
 
+    /// A shard's log directory failed. The broker is of no use to its cluster until it is started again: it asks to be
+    /// fenced, so that others lead what it led.
+    pub(in crate::shard) fn note_failed_log_dir(&self) {
+        self.0.replication.log_dir_failed.set(true);
+    }
+
+    /// Whether a log directory of this broker failed (`Heartbeat::wants_fence`). Known on shard 0.
+    pub(in crate::shard) fn has_failed_log_dir(&self) -> bool {
+        self.0.replication.log_dir_failed.get()
+    }
+
     /// How the replicas here fare.
     pub(in crate::shard) fn look_at_replicas(&self) {
         let mut seen = ReplicasSeen::default();
