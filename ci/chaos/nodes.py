@@ -104,8 +104,8 @@ class Cluster:
         return [node for node in self.nodes if node.serves_clients]
 
     @property
-    def coordinators(self):
-        return [node for node in self.nodes if "coordinator" in node.settings["process.roles"]]
+    def has_coordinators_apart(self):
+        return len(self.brokers) < len(self.nodes)
 
     @property
     def bootstrap(self):

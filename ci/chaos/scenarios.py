@@ -53,10 +53,12 @@ def acting(bench, rounds):
 
 
 def _kill(bench, whom, words=()):
-    running = bench.load(6, words)
+    running = bench.load(7, words)
     bench.cluster.node(whom()).kill()
-    result = running.result().check()
+    # Long enough for others to lead; it catches up under load.
+    time.sleep(3)
     bench.revive()
+    result = running.result().check()
     bench.cluster.in_sync(bench.current)
     return result.gap_ms
 
@@ -106,19 +108,22 @@ def rolling(bench, rounds):
 
 
 def outlive(bench, rounds):
-    """All brokers but one are killed, one after the other, in each order: the last one has everything."""
+    """All replicas but one are killed, one after the other, in each order: the last one has everything. The coordinators
+    must be elsewhere: embedded ones would have lost their majority."""
+    assert bench.cluster.has_coordinators_apart, "outlive needs --coordinators 3"
     gaps = []
     orders = itertools.cycle(itertools.permutations([node.number for node in bench.cluster.brokers]))
     for order in itertools.islice(orders, rounds):
         running = bench.load(10)
-        members = [p.replicas for p in bench.cluster.metadata(bench.current).partitions][0]
-        doomed = [number for number in order if number in members][:-1]
-        for number in doomed:
+        members = bench.cluster.metadata(bench.current).partitions[0].replicas
+        killed = []
+        for number in [number for number in order if number in members][:-1]:
             bench.cluster.node(number).kill()
-            wait_for("somebody leads", lambda: bench.leader() not in (-1, *doomed) or len(doomed) == 0, pause=0.02)
+            killed.append(number)
+            wait_for("somebody leads", lambda: bench.leader() not in (-1, *killed), pause=0.02)
             time.sleep(1)
-        gaps.append(running.result().check().gap_ms)
         bench.revive()
+        gaps.append(running.result().check().gap_ms)
         bench.cluster.in_sync(bench.current)
     return gaps
 

@@ -10,6 +10,7 @@
 mod admin;
 pub mod broker;
 pub mod client;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod copied;

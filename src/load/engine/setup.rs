@@ -128,29 +128,58 @@ async fn ask_ends(world: &World, load: &Load, target: &mut Target) -> Result<(),
     Ok(())
 }
 
-/// One edge of every partition.
+/// One edge of every partition. Who led a partition when the run began may not lead it any more, or not even live: it is
+/// asked again who does until everything is answered.
 pub(super) async fn edge(
     world: &World,
     load: &Load,
     target: &Target,
     edge: Edge,
 ) -> Result<Vec<i64>, ClientError> {
-    let dial = dial(load);
+    let (dial, until) = (dial(load), world.mono() + LEADERS_PATIENCE);
+    let mut known = target.topology.clone();
+    let mut found = Offsets::new();
+    loop {
+        let asked = ask_leaders(world, &dial, (target, &known), edge, &mut found).await;
+        if target.parts.iter().all(|key| found.contains_key(key)) {
+            return Ok(target.parts.iter().map(|key| found[key]).collect());
+        }
+        if world.mono() > until {
+            asked?;
+            let why = "some partitions' leaders don't tell where they begin and end; are all brokers up?";
+            return Err(ClientError::Missing { what: "leader", why: why.to_owned() });
+        }
+        world.sleep(LEADERS_PAUSE).await;
+        if let Ok(mut wire) = bootstrap(world, &dial, &load.bootstrap).await
+            && let Ok(now) = topology(&mut wire, &target.topics).await
+        {
+            known = now;
+        }
+    }
+}
+
+/// Asks each leader for what isn't found yet.
+async fn ask_leaders(
+    world: &World,
+    dial: &Dial,
+    (target, known): (&Target, &Topology),
+    edge: Edge,
+    found: &mut Offsets,
+) -> Result<(), ClientError> {
     let leader = |key: &PartitionKey| {
-        let info = target.topology.topics.get(&target.topics[key.0 as usize]);
+        let info = known.topics.get(&target.topics[key.0 as usize]);
         let place = usize::try_from(key.1).unwrap_or(usize::MAX);
         info.and_then(|info| info.leaders.get(place)).copied().unwrap_or(-1)
     };
-    let mut found = Offsets::new();
-    for (broker, address) in &target.topology.brokers {
-        let own: Vec<PartitionKey> =
-            target.parts.iter().filter(|key| leader(key) == *broker).copied().collect();
+    for (broker, address) in &known.brokers {
+        let wanted = |key: &&PartitionKey| leader(key) == *broker && !found.contains_key(*key);
+        let own: Vec<PartitionKey> = target.parts.iter().filter(wanted).copied().collect();
         if !own.is_empty() {
-            let mut wire = Wire::open(world, address, &dial).await?;
+            let mut wire = Wire::open(world, address, dial).await?;
             found.extend(offsets(&mut wire, &target.topics, &own, edge).await?);
         }
     }
-    Ok(target.parts.iter().map(|key| found.get(key).copied().unwrap_or(0)).collect())
+    Ok(())
 }
 
 /// Deletes what was made for the run.

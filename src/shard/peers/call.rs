@@ -27,6 +27,9 @@ const IDLE: Duration = Duration::from_secs(600);
 /// The stream of a broker's world.
 type StreamOf<B> = <<B as Broker>::World as World>::Stream;
 
+/// Its two halves.
+type HalvesOf<B> = (<StreamOf<B> as Stream>::Reader, <StreamOf<B> as Stream>::Writer);
+
 impl<B: Broker> Shard<B> {
     /// Asks another node, and waits for its answer.
     ///
@@ -69,20 +72,29 @@ impl<B: Broker> Shard<B> {
         link
     }
 
-    /// Keeps a connection while somebody calls.
+    /// Keeps a connection while somebody calls. What keeps it from one is told once, not with each try.
     async fn link_task(self, to: NodeId, lane: Lane, link: Rc<Link>) {
         let mut backoff = Backoff::default();
+        let mut told = None;
         loop {
             link.wanted().await;
             let error = match self.open_link(to).await {
                 Ok((reader, writer)) => {
-                    tracing::debug!(node = %to, ?lane, "connected to a peer");
+                    if told.take().is_some() {
+                        tracing::info!(node = %to, ?lane, "a peer can be reached again");
+                    }
                     backoff.reset();
                     self.converse(&link, reader, writer).await;
                     self.lost_peer(to, lane);
                     PeerError::Unreachable
                 }
-                Err(error) => error,
+                Err((error, why)) => {
+                    if told.as_ref() != Some(&why) {
+                        tracing::warn!(node = %to, ?lane, why, "a peer can't be reached");
+                        told = Some(why);
+                    }
+                    error
+                }
             };
             let rest = backoff.next(self.world().random());
             link.rest(self.world().mono() + rest, error);
@@ -90,20 +102,14 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    async fn open_link(
-        &self,
-        to: NodeId,
-    ) -> Result<(<StreamOf<B> as Stream>::Reader, <StreamOf<B> as Stream>::Writer), PeerError> {
-        let address = self.peer_address(to).ok_or(PeerError::Unknown)?;
-        let refused = |why: &dyn std::fmt::Display| {
-            if let Some(left_out) = self.spare() {
-                tracing::warn!(node = %to, address, %why, left_out, "can't talk to a peer");
-            }
-            PeerError::Unreachable
-        };
-        let stream =
-            self.world().connect(&address, CONNECT_PATIENCE).await.map_err(|error| refused(&error))?;
-        let (mut reader, mut writer) = stream.split();
+    /// A connection whose other end has said that it is who it should be.
+    async fn open_link(&self, to: NodeId) -> Result<HalvesOf<B>, (PeerError, String)> {
+        let address =
+            self.peer_address(to).ok_or_else(|| (PeerError::Unknown, PeerError::Unknown.to_string()))?;
+        let refused = |why: &dyn std::fmt::Display| (PeerError::Unreachable, format!("{address}: {why}"));
+        let connected = self.world().connect(&address, CONNECT_PATIENCE).await;
+        let (mut reader, mut writer) =
+            connected.map_err(|error| (PeerError::Unreachable, error.to_string()))?.split();
         let hello = Hello { cluster_id: self.0.cluster_id.as_str().into(), from: NodeId(self.0.node.id), to };
         let late = async {
             self.world().sleep(CONNECT_PATIENCE).await;
