@@ -97,7 +97,7 @@ impl Replica {
             Event::Assigned { assignment, now_ms } => self.assign(*assignment, now_ms, out),
             Event::Produce { waiter, source, acks, meta, bytes, contents, now_ms, deadline_ms } => {
                 let wanted = Wanted { waiter, acks, deadline_ms };
-                match self.accept(&meta, source, acks, bytes, &contents, now_ms) {
+                match self.accept((&meta, source, acks), (bytes, &contents), now_ms) {
                     Ok(Accepted { append, base_offset, log_append_time_ms }) => {
                         out.append = append;
                         let upto = base_offset + i64::from(meta.last_offset_delta) + 1;
@@ -206,11 +206,8 @@ impl Replica {
 
     fn accept(
         &mut self,
-        meta: &BatchMeta,
-        source: Source,
-        acks: i16,
-        bytes: usize,
-        contents: &Contents,
+        (meta, source, acks): (&BatchMeta, Source, i16),
+        (bytes, contents): (usize, &Contents),
         now_ms: i64,
     ) -> Result<Accepted, Refusal> {
         self.may_append(acks == -1)?;

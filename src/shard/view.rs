@@ -316,10 +316,8 @@ impl<B: Broker> Shard<B> {
     }
 
     async fn drop_topic(&self, id: TopicId) {
-        let all = self.owner().borrow();
-        let keys: Vec<TopicPartition> =
-            all.partitions.keys().filter(|key| key.topic == id).copied().collect();
-        drop(all);
+        let of_topic = |key: &&TopicPartition| key.topic == id;
+        let keys = self.owner().borrow().partitions.keys().filter(of_topic).copied().collect();
         self.drop_replicas(keys).await;
     }
 

@@ -104,13 +104,13 @@ impl<B: Broker> Shard<B> {
 
     /// A connection whose other end has said that it is who it should be.
     async fn open_link(&self, to: NodeId) -> Result<HalvesOf<B>, (PeerError, String)> {
-        let address = self.peer_address(to).ok_or_else(|| (PeerError::Unknown, PeerError::Unknown.to_string()))?;
+        let address =
+            self.peer_address(to).ok_or_else(|| (PeerError::Unknown, PeerError::Unknown.to_string()))?;
         let refused = |why: &dyn std::fmt::Display| (PeerError::Unreachable, format!("{address}: {why}"));
         let connected = self.world().connect(&address, CONNECT_PATIENCE).await;
         let (mut reader, mut writer) =
             connected.map_err(|error| (PeerError::Unreachable, error.to_string()))?.split();
-        let hello =
-            Hello { cluster_id: self.0.cluster_id.as_str().into(), from: NodeId(self.0.node.id), to };
+        let hello = Hello { cluster_id: self.0.cluster_id.as_str().into(), from: NodeId(self.0.node.id), to };
         let late = async {
             self.world().sleep(CONNECT_PATIENCE).await;
             Err(NetError::TimedOut)
