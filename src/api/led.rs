@@ -156,7 +156,7 @@ fn who_fetches_elsewhere_is_told_where_and_may_ask_a_follower() {
 #[test]
 fn a_consumer_is_sent_to_a_replica_in_its_rack_where_that_is_configured() {
     let mut fixture = fixture();
-    let mut told = |fixture: &mut Fixture, rack: &str, aware: bool| {
+    let told = |fixture: &mut Fixture, rack: &str, aware: bool| {
         fixture.conf.cluster.rack_aware_reads = aware;
         let told = fetch(fixture, 12, rack);
         let one = &told.responses[0].partitions[0];

@@ -35,6 +35,8 @@ enum Doing {
 struct Model {
     start: Offset,
     batches: Vec<(BatchMeta, Bytes)>,
+    /// Where the log ends, which may lie behind the last batch: what is copied next begins there or later.
+    log_end: Offset,
     durable: Offset,
     epoch: i32,
     doing: Doing,
@@ -79,7 +81,7 @@ impl Life {
         let mut model = self.model.borrow_mut();
         model.epoch += i32::from(self.exec.chance(10));
         let gap = if self.exec.chance(5) { 1 + self.exec.below(20) } else { 0 };
-        let offset = model.end() + Offset::try_from(gap).unwrap();
+        let offset = model.end().max(model.log_end) + Offset::try_from(gap).unwrap();
         let value = vec![
             u8::try_from(self.exec.below(256)).unwrap();
             usize::try_from(self.exec.below(7000)).unwrap()
@@ -133,7 +135,7 @@ impl Life {
         let mut model = self.model.borrow_mut();
         model.truncate(to);
         assert!(model.end() <= place.offset() && place.offset() <= to, "cut at a batch's start");
-        (model.doing, model.durable) = (Doing::Nothing, model.end());
+        (model.doing, model.durable, model.log_end) = (Doing::Nothing, model.end(), place.offset());
         // What is copied next was written under a later leader, or the same one.
         model.epoch += 1;
         if self.exec.chance(80) {
@@ -151,7 +153,7 @@ impl Life {
         self.log.end_anew(at, 1);
         let mut model = self.model.borrow_mut();
         model.batches.clear();
-        (model.start, model.durable, model.doing) = (at, at, Doing::Nothing);
+        (model.start, model.durable, model.log_end, model.doing) = (at, at, at, Doing::Nothing);
     }
 
     /// Goes on until it is ended.
@@ -223,7 +225,7 @@ async fn restart(exec: &Exec, disk: &Disk, shared: &Rc<RefCell<Model>>, fresh: b
     let mut known = state.epochs.clone();
     known.truncate_end(end);
     assert_eq!(known, model.epochs(), "{doing:?}: leader epochs are those of the batches");
-    model.durable = end;
+    (model.durable, model.log_end) = (end, end);
     Life { exec: exec.clone(), disk: disk.clone(), log, model: shared.clone() }
 }
 
@@ -231,7 +233,8 @@ fn run(seed: u64) -> usize {
     let exec = Exec::new(seed);
     let scope = if exec.chance(50) { FlushScope::Device } else { FlushScope::File };
     let disk = Disk::new(exec.clone(), scope);
-    let first = Model { start: 0, batches: Vec::new(), durable: 0, epoch: 1, doing: Doing::Nothing };
+    let first =
+        Model { start: 0, batches: Vec::new(), durable: 0, log_end: 0, epoch: 1, doing: Doing::Nothing };
     let model = Rc::new(RefCell::new(first));
     let mut batches = 0;
     exec.run(
