@@ -1,6 +1,6 @@
 //! What becomes of a partition when its replicas, those in sync, or the brokers that it may rely on change: who is
-//! eligible to lead it, who leads it, and whether a reassignment is complete. The rules are KIP-966's, and KIP-455's for
-//! reassignments.
+//! eligible to lead it, who leads it, and whether a reassignment is complete. The rules are KIP-966's, and KIP-455's
+//! for reassignments.
 //!
 //! What they rest on: a record is acknowledged once every in-sync replica has it, and only while there are at least
 //! `min.insync.replicas` of them. So whoever leaves the in-sync replicas while these are, or become, too few, has every
@@ -167,8 +167,8 @@ impl Draft<'_> {
         }
     }
 
-    /// A new leader leads in a new term. So does the old one when replicas go, so that what these may still send is told
-    /// from what the others do.
+    /// A new leader leads in a new term. So does the old one when replicas go, so that what these may still send is
+    /// told from what the others do.
     fn count_epochs(self) -> Option<PartitionEntry> {
         let Draft { was, mut entry, .. } = self;
         if entry == *was {

@@ -166,8 +166,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether what the command leads to may be any number of records. What brokers do and what becomes of them is never
-    /// too much; a client's request may be (`limits::RECORDS_PER_PROPOSAL_MAX`).
+    /// Whether what the command leads to may be any number of records. What brokers do and what becomes of them is
+    /// never too much; a client's request may be (`limits::RECORDS_PER_PROPOSAL_MAX`).
     #[must_use]
     pub fn is_unbounded(&self) -> bool {
         matches!(

@@ -21,8 +21,8 @@ pub struct PartitionEntry {
     pub replicas: Vec<NodeId>,
     /// Those of them that have every acknowledged record and without which none is acknowledged.
     pub isr: Vec<NodeId>,
-    /// Those that left the in-sync replicas when these were, or became, too few to acknowledge anything: they have every
-    /// acknowledged record as well.
+    /// Those that left the in-sync replicas when these were, or became, too few to acknowledge anything: they have
+    /// every acknowledged record as well.
     pub elr: Vec<NodeId>,
     /// Those of which that was known once: where everything else is lost, the best that there is.
     pub last_known_elr: Vec<NodeId>,

@@ -24,11 +24,11 @@ struct Candidate<'a> {
     fenced: bool,
 }
 
-/// Replicas for `count` new partitions, `factor` each; the first of each is its preferred leader. `start` rotates topics
-/// against each other. As in Apache Kafka: replicas of a partition stand in as many racks as can be, each broker gets as
-/// many as any other as nearly as racks allow, leaders are spread evenly, a fenced broker gets a replica only where
-/// there are too few others and never leads, and one that is about to stop gets none. Partitions with the same leader
-/// have different followers, so that the load of a broker that fails is spread as well.
+/// Replicas for `count` new partitions, `factor` each; the first of each is its preferred leader. `start` rotates
+/// topics against each other. As in Apache Kafka: replicas of a partition stand in as many racks as can be, each
+/// broker gets as many as any other as nearly as racks allow, leaders are spread evenly, a fenced broker gets a
+/// replica only where there are too few others and never leads, and one that is about to stop gets none. Partitions
+/// with the same leader have different followers, so that the load of a broker that fails is spread as well.
 ///
 /// # Errors
 /// There are too few brokers: Kafka's words.

@@ -158,8 +158,8 @@ impl Sessions {
         silence.chain(self.next_balance).min()
     }
 
-    /// Begins a session for every broker that has registered since, and ends those of brokers that are gone. A node that
-    /// is alone has none: nobody could take its place.
+    /// Begins a session for every broker that has registered since, and ends those of brokers that are gone. A node
+    /// that is alone has none: nobody could take its place.
     fn follow(&mut self, now: Duration, state: &ClusterState) {
         self.sessions.retain(|id, _| state.broker(*id).is_some_and(|entry| !entry.is_alone()));
         for (id, entry) in state.brokers().filter(|(_, entry)| !entry.is_alone()) {
@@ -206,7 +206,8 @@ impl Sessions {
         if entry.fenced && has_caught_up(session) { (false, false) } else { standing(entry) }
     }
 
-    /// Whether nothing hangs on a broker that wants to stop: it leads nothing, and every broker that is relied on knows.
+    /// Whether nothing hangs on a broker that wants to stop: it leads nothing, and every broker that is relied on
+    /// knows.
     fn may_leave(&self, state: &ClusterState, id: NodeId, entry: &BrokerEntry) -> bool {
         if entry.fenced {
             return true;

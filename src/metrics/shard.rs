@@ -41,7 +41,7 @@ table! {
     Gauge compaction_dirty_millionths = "Largest share of dirty bytes in a compacted log, in millionths.";
     Gauge compaction_uncompactable = "Logs that aren't compacted any more because damage was met.";
     Gauge coordinator_acting = "1 on the node that acts as the cluster's coordinator, else 0.";
-    Gauge coordinator_leader = "Id of the node that leads the coordinators' quorum, plus 1; 0 if this node knows of none.";
+    Gauge coordinator_leader = "Id, plus 1, of who leads the coordinators' quorum; 0 if unknown.";
     Gauge coordinator_term = "Term of the coordinators' quorum.";
     Gauge metadata_committed_index = "Last entry of the metadata's log that this node knows to be committed.";
     Counter coordinator_elections_total = "Times that this node began to act as the coordinator.";

@@ -1,10 +1,10 @@
 //! The log's file: frames of whole blocks, each chained to the one before.
 //!
 //! A frame is: length of its body (u32), CRC-32C over all that follows (u32), CRC of the frame before (u32, 0 for the
-//! first), body, zeros up to the block's end. Since a frame names the CRC that it follows, it can be checked by itself: so
-//! damage in the middle is told from a torn end. A body is: version, this node, voters, term, vote, commit index, the
-//! log's last index after the frame, a snapshot if the log begins anew with one, entries. An entry takes the place of all
-//! that the log had from its index on.
+//! first), body, zeros up to the block's end. Since a frame names the CRC that it follows, it can be checked by
+//! itself: so damage in the middle is told from a torn end. A body is: version, this node, voters, term, vote, commit
+//! index, the log's last index after the frame, a snapshot if the log begins anew with one, entries. An entry takes
+//! the place of all that the log had from its index on.
 
 use super::effects::{Committed, Snapshot};
 use crate::base::NodeId;

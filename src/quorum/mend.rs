@@ -1,8 +1,9 @@
 //! A voter that has lost entries which it promised to have.
 //!
 //! It neither votes nor campaigns nor acknowledges: with its help the others could lose what it once helped to commit.
-//! It asks for the leader's log, and takes it when that is committed as far as this voter ever acknowledged: a leader may
-//! count those acknowledgements until then. Whichever term that leader is of: what is committed is so in every term.
+//! It asks for the leader's log, and takes it when that is committed as far as this voter ever acknowledged: a leader
+//! may count those acknowledgements until then. Whichever term that leader is of: what is committed is so in every
+//! term.
 
 use super::disk::Recovered;
 use super::effects::Committed;

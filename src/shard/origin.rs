@@ -262,8 +262,8 @@ impl<B: Broker> Shard<B> {
         later
     }
 
-    /// Sends questions to the shards that own their partitions, or to the brokers that lead them, each with its place in
-    /// the request; true if some went to this shard.
+    /// Sends questions to the shards that own their partitions, or to the brokers that lead them, each with its place
+    /// in the request; true if some went to this shard.
     fn send_calls<Q: Question>(&self, set: u64, calls: Vec<Q>) -> bool {
         let mut by_owner: BTreeMap<ShardId, Vec<(u32, Q)>> = BTreeMap::new();
         let mut abroad: BTreeMap<NodeId, Vec<(u32, Ask)>> = BTreeMap::new();
@@ -383,7 +383,8 @@ impl<B: Broker> Shard<B> {
         self.send_proposal(set, commands);
     }
 
-    /// Has the coordinator decide commands of this shard's own: what became of each, once all shards of this node follow.
+    /// Has the coordinator decide commands of this shard's own: what became of each, once all shards of this node
+    /// follow.
     pub(super) async fn command(&self, commands: Vec<Command>) -> Vec<Outcome> {
         let slot = Slot::default();
         let set = {

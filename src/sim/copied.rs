@@ -1,5 +1,6 @@
-//! A follower's log on the simulated disk: batches are copied, flushed, cut off and copied anew, the process ends or the
-//! power fails at any operation, and what a restart finds is a beginning of what was there, never what was cut off.
+//! A follower's log on the simulated disk: batches are copied, flushed, cut off and copied anew, the process ends or
+//! the power fails at any operation, and what a restart finds is a beginning of what was there, never what was cut
+//! off.
 
 use super::disk::{Disk, Trouble};
 use super::exec::Exec;

@@ -4,7 +4,8 @@
 //! The shards are the real ones; only their world is simulated. `exec` runs their tasks and the clients', `disk` is as
 //! forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
 //! process, `client` speaks the protocol, `groups` and `mixed` are its members, who speak by `standing`, `txns` its
-//! transactional producers, `keyed` has a compacted topic, `copied` a follower's log, `workload` is one run, `history` and `ledger` judge it.
+//! transactional producers, `keyed` has a compacted topic, `copied` a follower's log, `workload` is one run,
+//! `history` and `ledger` judge it.
 #![cfg(any(test, debug_assertions))]
 
 mod admin;

@@ -1,4 +1,5 @@
-//! ElectLeaders (key 43), versions 0 to 2: has partitions led by the preferred replica, or by any that is left (KIP-460).
+//! ElectLeaders (key 43), versions 0 to 2: has partitions led by the preferred replica, or by any that is left
+//! (KIP-460).
 //!
 //! A null list asks for all partitions and leaves out those that need nothing (row 30). An unclean election may lose
 //! acknowledged records; it is logged. No deviations.

@@ -1,4 +1,5 @@
-//! AlterPartitionReassignments (key 45), versions 0 and 1: moves partitions to other brokers, or gives that up (KIP-455).
+//! AlterPartitionReassignments (key 45), versions 0 and 1: moves partitions to other brokers, or gives that up
+//! (KIP-455).
 //!
 //! Version 0 always lets a partition have more or fewer replicas afterwards; version 1 asks. No deviations.
 

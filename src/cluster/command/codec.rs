@@ -1,5 +1,5 @@
-//! Commands and outcomes as bytes. Encoding as in records: a type byte, then the fields; a changed shape gets a new type
-//! byte. They come from nodes of the same cluster, but over a socket: nothing that they say is trusted.
+//! Commands and outcomes as bytes. Encoding as in records: a type byte, then the fields; a changed shape gets a new
+//! type byte. They come from nodes of the same cluster, but over a socket: nothing that they say is trusted.
 
 use super::{
     Command, Elected, IsrChange, NewTopic, Outcome, QuorumFacts, Reassignment, Refusal, Registration,

@@ -60,7 +60,8 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Answers a node that follows: entries that are committed, the state if they aren't kept, or after a while nothing.
+    /// Answers a node that follows: entries that are committed, the state if they aren't kept, or after a while
+    /// nothing.
     pub(super) async fn answer_follower(
         &self,
         broker: NodeId,

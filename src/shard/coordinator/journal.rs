@@ -14,8 +14,8 @@ const JOURNAL: &str = "metadata.journal";
 const FRESH: &str = "metadata.journal.new";
 /// A journal that has grown by this much is written anew.
 const COMPACT_BYTES: u64 = 8 << 20;
-/// Zeros that are written ahead of the journal's end: on a full disk there is room for the deletion of topics, and frames
-/// that don't make the file grow are flushed faster.
+/// Zeros that are written ahead of the journal's end: on a full disk there is room for the deletion of topics, and
+/// frames that don't make the file grow are flushed faster.
 const AHEAD_BYTES: u64 = 256 << 10;
 
 /// A journal to append to.

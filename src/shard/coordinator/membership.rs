@@ -1,5 +1,5 @@
-//! This broker's membership: it registers, has its shards begin with the state that knows it, and then says now and then
-//! that it lives.
+//! This broker's membership: it registers, has its shards begin with the state that knows it, and then says now and
+//! then that it lives.
 
 use crate::base::{BrokerEpoch, ErrorCode};
 use crate::cluster::{Command, Heartbeat, HeartbeatReply, Outcome, Registration};

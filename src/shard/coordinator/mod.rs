@@ -1,12 +1,12 @@
 //! The metadata's log on this node: shard 0 follows it, and while this node leads the quorum, decides what enters it.
 //!
 //! `voter` drives this node's vote and `journal` keeps its file; a node without a vote follows those who have one
-//! (`follow`). Either way committed entries come out in order, and `publish` takes them to every shard. `acting` decides
-//! commands while this node acts as the coordinator, `forward` takes them to whoever does. `membership` registers the
-//! broker and says that it lives, and `standing` tells how the quorum fares.
+//! (`follow`). Either way committed entries come out in order, and `publish` takes them to every shard. `acting`
+//! decides commands while this node acts as the coordinator, `forward` takes them to whoever does. `membership`
+//! registers the broker and says that it lives, and `standing` tells how the quorum fares.
 //!
-//! **Invariant:** nobody is answered from what isn't committed. (`Pending` holds the answers; the simulator's mutant that
-//! answers before the journal is flushed)
+//! **Invariant:** nobody is answered from what isn't committed. (`Pending` holds the answers; the simulator's mutant
+//! that answers before the journal is flushed)
 
 mod acting;
 mod follow;

@@ -153,8 +153,8 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// The connection to another node broke. If that leads the quorum, it may be gone: a follower has nothing to send by
-    /// which it would notice.
+    /// The connection to another node broke. If that leads the quorum, it may be gone: a follower has nothing to send
+    /// by which it would notice.
     pub(in crate::shard) fn lost_peer(&self, node: NodeId, lane: Lane) {
         if lane == Lane::Coordinator && self.this() == COORDINATOR {
             self.step_quorum(Input::Unreachable(node));

@@ -1,8 +1,8 @@
 //! The other nodes of the cluster: calls to them, and answers to theirs.
 //!
-//! A shard has one connection for each node and lane that it calls (`link`). Calls on it overlap, and their answers come
-//! in any order: a long poll holds up nobody. Whoever calls again after a failure pauses in between, for while a link
-//! rests its calls fail at once.
+//! A shard has one connection for each node and lane that it calls (`link`). Calls on it overlap, and their answers
+//! come in any order: a long poll holds up nobody. Whoever calls again after a failure pauses in between, for while a
+//! link rests its calls fail at once.
 
 mod answer;
 mod ask;

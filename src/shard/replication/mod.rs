@@ -6,8 +6,9 @@
 //! sync (`isr`).
 //!
 //! Leader and followers flush at the same time: a leader's records are there for followers from the moment at which
-//! they are handed to its own device. A follower asks again when it has flushed what it got, and says so; that moves the
-//! high watermark. So a group commit on the leader is one on each follower, and each of their requests tells of one.
+//! they are handed to its own device. A follower asks again when it has flushed what it got, and says so; that moves
+//! the high watermark. So a group commit on the leader is one on each follower, and each of their requests tells of
+//! one.
 
 mod copy;
 mod cut;

@@ -1,7 +1,7 @@
 //! A cluster under trouble: several nodes with a disk each and a network between them; clients that find their way by
 //! Metadata; faults of processes, machines, disks and lines. What was acknowledged by all in-sync replicas is there in
-//! the end, in order, once, on every replica; what a reader saw never changes; and when the trouble is over, the cluster
-//! is whole again within a bounded time.
+//! the end, in order, once, on every replica; what a reader saw never changes; and when the trouble is over, the
+//! cluster is whole again within a bounded time.
 
 mod consumer;
 mod faults;
