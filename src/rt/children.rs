@@ -34,11 +34,18 @@ impl Children {
     pub fn start(&mut self, name: &str, program: &Path, args: &[String], output: File) -> io::Result<()> {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
-        // SAFETY: between fork and exec only one system call is made, which allocates nothing.
+        // SAFETY: between fork and exec only system calls are made, which allocate nothing; a set of signals is plain
+        // memory.
         unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
+            command.pre_exec(|| {
+                // Signals that this process holds back for `Signals` would be held back there as well, for good.
+                let mut none: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&raw mut none);
+                let unblocked = libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+                match (unblocked, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM)) {
+                    (0, 0) => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                }
             })
         };
         self.running.push((name.to_owned(), command.spawn()?));
@@ -110,7 +117,7 @@ mod tests {
         children.start("short", shell, &run("echo said; exit 3"), output(&scratch, "short")).unwrap();
         children.start("long", shell, &run("exec sleep 1000"), output(&scratch, "long")).unwrap();
         children
-            .start("deaf", shell, &run("trap '' TERM; while :; do :; done"), output(&scratch, "deaf"))
+            .start("deaf", shell, &run("trap '' TERM; while :; do sleep 0.1; done"), output(&scratch, "deaf"))
             .unwrap();
         let mut ended = Vec::new();
         while ended.is_empty() {
