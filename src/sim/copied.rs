@@ -34,6 +34,8 @@ enum Doing {
 /// What the log must be.
 struct Model {
     start: Offset,
+    /// Where the log ends at least: a cut may go through a gap.
+    floor: Offset,
     batches: Vec<(BatchMeta, Bytes)>,
     durable: Offset,
     epoch: i32,
@@ -42,7 +44,8 @@ struct Model {
 
 impl Model {
     fn end(&self) -> Offset {
-        self.batches.last().map_or(self.start, |(meta, _)| meta.last_offset() + 1)
+        let last = self.batches.last().map_or(self.start, |(meta, _)| meta.last_offset() + 1);
+        last.max(self.floor)
     }
 
     /// The end of what begins below an offset and ends there.
@@ -132,6 +135,7 @@ impl Life {
         self.log.end_cut(place, made, 1);
         let mut model = self.model.borrow_mut();
         model.truncate(to);
+        model.floor = place.offset();
         assert!(model.end() <= place.offset() && place.offset() <= to, "cut at a batch's start");
         (model.doing, model.durable) = (Doing::Nothing, model.end());
         // What is copied next was written under a later leader, or the same one.
@@ -151,7 +155,7 @@ impl Life {
         self.log.end_anew(at, 1);
         let mut model = self.model.borrow_mut();
         model.batches.clear();
-        (model.start, model.durable, model.doing) = (at, at, Doing::Nothing);
+        (model.start, model.floor, model.durable, model.doing) = (at, at, at, Doing::Nothing);
     }
 
     /// Goes on until it is ended.
@@ -206,6 +210,7 @@ async fn restart(exec: &Exec, disk: &Disk, shared: &Rc<RefCell<Model>>, fresh: b
         model.batches.clear();
         model.start = end;
     }
+    model.floor = model.start;
     let least = match doing {
         Doing::Nothing => model.durable,
         Doing::Cutting(to) => to,
@@ -223,7 +228,7 @@ async fn restart(exec: &Exec, disk: &Disk, shared: &Rc<RefCell<Model>>, fresh: b
     let mut known = state.epochs.clone();
     known.truncate_end(end);
     assert_eq!(known, model.epochs(), "{doing:?}: leader epochs are those of the batches");
-    model.durable = end;
+    (model.durable, model.floor) = (end, end);
     Life { exec: exec.clone(), disk: disk.clone(), log, model: shared.clone() }
 }
 
@@ -231,7 +236,7 @@ fn run(seed: u64) -> usize {
     let exec = Exec::new(seed);
     let scope = if exec.chance(50) { FlushScope::Device } else { FlushScope::File };
     let disk = Disk::new(exec.clone(), scope);
-    let first = Model { start: 0, batches: Vec::new(), durable: 0, epoch: 1, doing: Doing::Nothing };
+    let first = Model { start: 0, floor: 0, batches: Vec::new(), durable: 0, epoch: 1, doing: Doing::Nothing };
     let model = Rc::new(RefCell::new(first));
     let mut batches = 0;
     exec.run(
