@@ -244,7 +244,10 @@ impl<F: Files> CutPlan<F> {
             let corrupt = || StorageError::Corrupt { path: loader.path.clone(), position };
             let meta = rope.header(position).ok_or_else(corrupt)?;
             if meta.last_offset() >= to {
-                return Ok(Cut { position, offset: to.min(meta.base_offset), ..self.at });
+                // Where nothing is left of a segment, the one before it ends where it began.
+                let whole = position <= SEGMENT_HEADER_BYTES as u64;
+                let offset = if whole { self.at.base } else { to.min(meta.base_offset) };
+                return Ok(Cut { position, offset, ..self.at });
             }
             position += meta.bytes as u64;
             rope.release(position);
