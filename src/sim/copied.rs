@@ -35,6 +35,8 @@ enum Doing {
 /// What the log must be.
 struct Model {
     start: Offset,
+    /// Where the log ends at least: a cut may go through a gap.
+    floor: Offset,
     batches: Vec<(BatchMeta, Bytes)>,
     /// Where the log ends, which may lie behind the last batch: what is copied next begins there or later.
     log_end: Offset,
@@ -45,7 +47,8 @@ struct Model {
 
 impl Model {
     fn end(&self) -> Offset {
-        self.batches.last().map_or(self.start, |(meta, _)| meta.last_offset() + 1)
+        let last = self.batches.last().map_or(self.start, |(meta, _)| meta.last_offset() + 1);
+        last.max(self.floor)
     }
 
     /// The end of what begins below an offset and ends there.
@@ -135,6 +138,7 @@ impl Life {
         self.log.end_cut(place, made, 1);
         let mut model = self.model.borrow_mut();
         model.truncate(to);
+        model.floor = place.offset();
         assert!(model.end() <= place.offset() && place.offset() <= to, "cut at a batch's start");
         (model.doing, model.durable, model.log_end) = (Doing::Nothing, model.end(), place.offset());
         // What is copied next was written under a later leader, or the same one.
@@ -154,7 +158,7 @@ impl Life {
         self.log.end_anew(at, 1);
         let mut model = self.model.borrow_mut();
         model.batches.clear();
-        (model.start, model.durable, model.log_end, model.doing) = (at, at, at, Doing::Nothing);
+        (model.start, model.floor, model.durable, model.doing) = (at, at, at, Doing::Nothing);
     }
 
     /// Goes on until it is ended.
@@ -209,6 +213,7 @@ async fn restart(exec: &Exec, disk: &Disk, shared: &Rc<RefCell<Model>>, fresh: b
         model.batches.clear();
         model.start = end;
     }
+    model.floor = model.start;
     let least = match doing {
         Doing::Nothing => model.durable,
         Doing::Cutting(to) => to,
@@ -226,7 +231,7 @@ async fn restart(exec: &Exec, disk: &Disk, shared: &Rc<RefCell<Model>>, fresh: b
     let mut known = state.epochs.clone();
     known.truncate_end(end);
     assert_eq!(known, model.epochs(), "{doing:?}: leader epochs are those of the batches");
-    (model.durable, model.log_end) = (end, end);
+    (model.durable, model.floor) = (end, end);
     Life { exec: exec.clone(), disk: disk.clone(), log, model: shared.clone() }
 }
 
@@ -234,8 +239,7 @@ fn run(seed: u64) -> usize {
     let exec = Exec::new(seed);
     let scope = if exec.chance(50) { FlushScope::Device } else { FlushScope::File };
     let disk = Disk::new(exec.clone(), scope);
-    let first =
-        Model { start: 0, batches: Vec::new(), durable: 0, log_end: 0, epoch: 1, doing: Doing::Nothing };
+    let first = Model { start: 0, floor: 0, batches: Vec::new(), durable: 0, epoch: 1, doing: Doing::Nothing };
     let model = Rc::new(RefCell::new(first));
     let mut batches = 0;
     exec.run(

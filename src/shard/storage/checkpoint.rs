@@ -37,6 +37,9 @@ impl<F: Files> PartitionLog<F> {
         let gap = segments.windows(2).position(|pair| pair[0].next_offset != pair[1].base_offset);
         segments.truncate(gap.map_or(segments.len(), |gap| gap + 1));
         let durable = segments.last().map_or(self.log_start, |last| last.next_offset);
+        // What lies beyond may be lost, and other leaders may write there.
+        let mut epochs = epochs.clone();
+        epochs.truncate_end(durable.max(self.log_start));
         let checkpoint = Checkpoint {
             log_start: self.log_start,
             durable: durable.max(self.log_start),
@@ -45,7 +48,7 @@ impl<F: Files> PartitionLog<F> {
             } else {
                 producers.as_of(durable)
             },
-            epochs: epochs.clone(),
+            epochs,
             segments,
             clean: self.clean,
             high_watermark: high_watermark.min(durable),

@@ -236,16 +236,23 @@ impl<F: Files> CutPlan<F> {
     pub async fn run(self) -> Result<Cut, StorageError> {
         let Some(loader) = self.loader else { return Ok(self.at) };
         let to = self.at.offset;
-        loader.index_until(|index| index.knows(to)).await?;
-        let mut position = loader.index.borrow().position_for(to);
+        let mut next = self.at.base;
+        let mut position = self.at.position;
+        if !loader.holes {
+            loader.index_until(|index| index.knows(to)).await?;
+            position = loader.index.borrow().position_for(to);
+        }
         let mut rope = Rope::at(position);
         while position < loader.end {
             loader.extend(&mut rope, position + STRIDE).await?;
             let corrupt = || StorageError::Corrupt { path: loader.path.clone(), position };
             let meta = rope.header(position).ok_or_else(corrupt)?;
             if meta.last_offset() >= to {
-                return Ok(Cut { position, offset: to.min(meta.base_offset), ..self.at });
+                // Before a gap the log ends where the batch before does: nothing else would tell a restart.
+                let offset = if loader.holes { next } else { meta.base_offset };
+                return Ok(Cut { position, offset, ..self.at });
             }
+            next = meta.last_offset() + 1;
             position += meta.bytes as u64;
             rope.release(position);
         }
