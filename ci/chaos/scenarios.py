@@ -1,4 +1,4 @@
-"""What is done to a cluster under load. Each scenario returns the gaps: the longest waits for an acknowledgement in ms."""
+"""What is done to a cluster under load. Each scenario returns the longest waits for an acknowledgement, in ms."""
 
 import itertools
 import signal
@@ -108,7 +108,7 @@ def rolling(bench, rounds):
 
 
 def outlive(bench, rounds):
-    """All replicas but one are killed, one after the other, in each order: the last one has everything. The coordinators
+    """All replicas but one are killed, one after the other, in each order: the last one has everything. Coordinators
     must be elsewhere: embedded ones would have lost their majority."""
     assert bench.cluster.has_coordinators_apart, "outlive needs --coordinators 3"
     gaps = []

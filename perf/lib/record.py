@@ -5,8 +5,9 @@ import math
 from lib import cases, pictures
 from lib.peers import ROOT
 
-UNITS = {"records_s": "records/s", "transactions_s": "transactions/s", "MB_s": "MB/s", "p50_us": "p50, µs", "p99_us": "p99, µs", "p999_us": "p99.9, µs",
-         "cpu_s_per_GB": "CPU s per GB", "rss_MB": "RSS, MB", "cpu_percent": "CPU, % of a processor",
+UNITS = {"records_s": "records/s", "transactions_s": "transactions/s", "MB_s": "MB/s", "p50_us": "p50, µs",
+         "p99_us": "p99, µs", "p999_us": "p99.9, µs", "cpu_s_per_GB": "CPU s per GB", "rss_MB": "RSS, MB",
+         "cpu_percent": "CPU, % of a processor",
          "idle_cpu_percent": "CPU when idle, %", "start_ms": "start to first connection, ms",
          "create_s": "create all, until each has a record, s", "restart_ms": "restart to first connection, ms",
          "first_ack_ms": "restart to first acknowledged record, ms",
@@ -36,8 +37,8 @@ def header(options, started, machine, peers):
     lines = [f"# {title}, {started:%Y-%m-%d %H:%M} UTC", "",
              f"{mode[0].upper()}{mode[1:]}. Commit {machine['commit']}; {machine['processor']}, "
              f"{machine['processors']} processors, Linux {machine['kernel']}; brokers on processor "
-             f"{options.broker_core}{several(options)}, load on {options.load_core}; all brokers run, one is under load; {options.runs} "
-             f"runs of each case and broker, in turn, {options.warmup} s of warm-up and {options.seconds} s measured. "
+             f"{options.broker_core}{several(options)}, load on {options.load_core}; all brokers run, one is under "
+             f"load; {options.runs} runs of each case and broker, in turn, {options.warmup} s of warm-up and {options.seconds} s measured. "
              "Medians; in brackets the smallest and the largest. Latencies of open loops are from the intended send "
              "time.", "", "Made by `" + machine["command"] + "`.", ""]
     lines += [f"- **{peer.side}**: {machine['versions'][peer.side]}; {peer.told()}." for peer in peers]

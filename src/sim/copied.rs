@@ -239,7 +239,8 @@ fn run(seed: u64) -> usize {
     let exec = Exec::new(seed);
     let scope = if exec.chance(50) { FlushScope::Device } else { FlushScope::File };
     let disk = Disk::new(exec.clone(), scope);
-    let first = Model { start: 0, floor: 0, batches: Vec::new(), durable: 0, epoch: 1, doing: Doing::Nothing };
+    let first =
+        Model { start: 0, floor: 0, batches: Vec::new(), durable: 0, epoch: 1, doing: Doing::Nothing };
     let model = Rc::new(RefCell::new(first));
     let mut batches = 0;
     exec.run(

@@ -128,8 +128,8 @@ async fn ask_ends(world: &World, load: &Load, target: &mut Target) -> Result<(),
     Ok(())
 }
 
-/// One edge of every partition. Who led a partition when the run began may not lead it any more, or not even live: it is
-/// asked again who does until everything is answered.
+/// One edge of every partition. Who led a partition when the run began may not lead it any more, or not even live: it
+/// is asked again who does until everything is answered.
 pub(super) async fn edge(
     world: &World,
     load: &Load,

@@ -22,7 +22,8 @@ fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib sim::cluster::tests::one_seed -- --nocapture`.
+/// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib sim::cluster::tests::one_seed --
+/// --nocapture`.
 #[test]
 fn one_seed() {
     if let Some(seed) = asked("RINGLOG_CLUSTER_SEED") {
@@ -31,7 +32,8 @@ fn one_seed() {
     }
 }
 
-/// Runs as many seeds, each twice: `RINGLOG_CLUSTER_SEEDS=100 cargo test --lib sim::cluster::tests::seeds -- --nocapture`.
+/// Runs as many seeds, each twice: `RINGLOG_CLUSTER_SEEDS=100 cargo test --lib sim::cluster::tests::seeds --
+/// --nocapture`.
 /// `RINGLOG_CLUSTER_FROM` says where to begin.
 #[test]
 fn seeds() {
