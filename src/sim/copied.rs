@@ -38,8 +38,6 @@ struct Model {
     /// Where the log ends at least: a cut may go through a gap.
     floor: Offset,
     batches: Vec<(BatchMeta, Bytes)>,
-    /// Where the log ends, which may lie behind the last batch: what is copied next begins there or later.
-    log_end: Offset,
     durable: Offset,
     epoch: i32,
     doing: Doing,
@@ -85,7 +83,7 @@ impl Life {
         let mut model = self.model.borrow_mut();
         model.epoch += i32::from(self.exec.chance(10));
         let gap = if self.exec.chance(5) { 1 + self.exec.below(20) } else { 0 };
-        let offset = model.end().max(model.log_end) + Offset::try_from(gap).unwrap();
+        let offset = model.end() + Offset::try_from(gap).unwrap();
         let value = vec![
             u8::try_from(self.exec.below(256)).unwrap();
             usize::try_from(self.exec.below(7000)).unwrap()
@@ -140,7 +138,7 @@ impl Life {
         model.truncate(to);
         model.floor = place.offset();
         assert!(model.end() <= place.offset() && place.offset() <= to, "cut at a batch's start");
-        (model.doing, model.durable, model.log_end) = (Doing::Nothing, model.end(), place.offset());
+        (model.doing, model.durable) = (Doing::Nothing, model.end());
         // What is copied next was written under a later leader, or the same one.
         model.epoch += 1;
         if self.exec.chance(80) {
@@ -207,11 +205,11 @@ async fn restart(exec: &Exec, disk: &Disk, shared: &Rc<RefCell<Model>>, fresh: b
     let batches = read_back(&log, start, end).await;
     let mut model = shared.borrow_mut();
     let doing = std::mem::replace(&mut model.doing, Doing::Nothing);
-    let is_anew =
-        matches!(doing, Doing::BeginningAnew(at) if batches.is_empty() && [at, model.start].contains(&end));
-    if is_anew {
+    let begins_there = matches!(doing, Doing::BeginningAnew(at) if [at, model.start].contains(&end));
+    // Where an empty log begins is forgotten by a loss of power until something is flushed there.
+    if batches.is_empty() && (begins_there || model.durable <= model.start) {
         model.batches.clear();
-        model.start = end;
+        (model.start, model.durable) = (end, end);
     }
     model.floor = model.start;
     let least = match doing {
