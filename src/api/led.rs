@@ -42,7 +42,9 @@ fn metadata_tells_who_leads_who_is_in_sync_and_who_is_away() {
         let lists = (&partition.replica_nodes[..], &partition.isr_nodes[..], &partition.offline_replicas[..]);
         (partition.error_code, partition.leader_id, partition.leader_epoch, lists)
     });
-    let expected: [(i16, i32, i32, (&[i32], &[i32], &[i32])); 4] = [
+    /// Error, leader, epoch; replicas, those in sync, those offline.
+    type Told<'a> = (i16, i32, i32, (&'a [i32], &'a [i32], &'a [i32]));
+    let expected: [Told<'_>; 4] = [
         (0, 1, 0, (&[1, 2], &[1, 2], &[])),
         (0, 2, 0, (&[2, 1], &[2, 1], &[])),
         (0, 2, 0, (&[2, 3], &[2], &[3])),
