@@ -285,7 +285,8 @@ fn transactions_are_committed_and_aborted_as_they_should_be() {
     // Each producer aborts its fourth, eighth and so on.
     assert!(phase.committed >= 3 * phase.aborted, "{phase:?}");
     let all = phase.committed + phase.aborted;
-    assert_eq!(phase.latencies["service"].count, all, "each commit is timed");
+    // Each commit is timed; so is the one that every producer was about when the time was over.
+    assert!((all..=all + 6).contains(&phase.latencies["service"].count), "{phase:?}");
     assert!(phase.acked.records >= 2 * all, "two batches of one record each, and those of open transactions");
 }
 

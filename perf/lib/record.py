@@ -38,7 +38,8 @@ def header(options, started, machine, peers):
              f"{mode[0].upper()}{mode[1:]}. Commit {machine['commit']}; {machine['processor']}, "
              f"{machine['processors']} processors, Linux {machine['kernel']}; brokers on processor "
              f"{options.broker_core}{several(options)}, load on {options.load_core}; all brokers run, one is under "
-             f"load; {options.runs} runs of each case and broker, in turn, {options.warmup} s of warm-up and {options.seconds} s measured. "
+             f"load; {options.runs} runs of each case and broker, in turn, {options.warmup} s of warm-up and "
+             f"{options.seconds} s measured. "
              "Medians; in brackets the smallest and the largest. Latencies of open loops are from the intended send "
              "time.", "", "Made by `" + machine["command"] + "`.", ""]
     lines += [f"- **{peer.side}**: {machine['versions'][peer.side]}; {peer.told()}." for peer in peers]
