@@ -1,3 +1,5 @@
+//! What the coordinator decides, case by case.
+
 use super::*;
 use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, TopicId};
 use crate::cluster::configs::Edit;
