@@ -7,6 +7,8 @@
 //! every codec, and a batch that unpacks to more than a frame may hold is error 10. Refusals that Kafka sends without
 //! a text have one.
 
+mod as_kept;
+
 use super::{Api, Context, Plan, resolve};
 use crate::base::{ErrorCode, PartitionIndex, TopicId};
 use crate::cluster::is_internal_topic;
@@ -20,6 +22,7 @@ use crate::wire::generated::produce_response::{
 };
 use crate::wire::generated::{ProduceRequest, ProduceResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
+use as_kept::as_kept;
 use bytes::Bytes;
 
 /// The API's entry in the registry.
@@ -128,12 +131,11 @@ fn check(
     let refused = |error: BatchError| (error.error_code(), Some(Str::from(error.message())));
     match validate_client_batch(&bytes, &ClientRules { zstd_allowed: version >= 7 }) {
         Ok(valid) => {
-            let batch = bytes.slice(..valid.meta.bytes);
+            let (batch, meta) = as_kept(context, topic, &bytes, valid.meta).map_err(refused)?;
             let id = transactional_id.as_ref().filter(|_| valid.meta.is_transactional());
             let membership = id.map(|id| membership(context, id, &topic.name)).transpose();
             let membership = membership.map_err(|error| (error, None))?;
-            let (meta, contents) = (valid.meta, valid.contents);
-            let op = ProduceOp { meta, contents, batch, acks, timeout_ms, membership };
+            let op = ProduceOp { meta, contents: valid.contents, batch, acks, timeout_ms, membership };
             Ok((PartitionCall { partition, op: PartitionOp::Produce(op) }, None))
         }
         Err(error) if error.names_log_start() => {

@@ -2,7 +2,7 @@
 
 use super::{Context, FetchSessions, NodeInfo, Plan, ProducerIdBlock, RequestHeader};
 use crate::base::{ErrorCode, LeaderEpoch, NodeId, Offset, ShardId, TopicId, TopicPartition};
-use crate::cluster::{ClusterState, Command, NewTopic, Outcome, Record, decide};
+use crate::cluster::{ClusterState, Command, Edit, NewTopic, Outcome, Record, Target, decide};
 use crate::conf::BrokerConf;
 use crate::group::call::{Asker, GroupCall, GroupReply};
 use crate::group::{Coordinator, Effects, Event, Now, Settings};
@@ -77,6 +77,13 @@ impl Fixture {
             clock_ms: Cell::new(0),
             partitions: |call| panic!("no partition is asked: {call:?}"),
         }
+    }
+
+    /// Gives a topic a setting.
+    pub(super) fn configure(&mut self, name: &str, key: &str, value: &str) {
+        let target = Target::Topic(self.cluster.topic(name).expect("a topic that was made").id);
+        let edits = vec![(key.to_owned(), Edit::Set(value.to_owned()))];
+        self.run(Command::EditConfigs { target, edits });
     }
 
     /// Creates a topic with one partition.

@@ -11,6 +11,15 @@ pub enum Kind {
         /// Largest.
         max: i64,
     },
+    /// A whole number within bounds, or one that stands for itself.
+    IntOr {
+        /// The one without the bounds.
+        or: i64,
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
     /// true or false.
     Bool,
     /// Any text.
@@ -93,7 +102,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "producer.id.expiration.ms", kind: int(1, i32::MAX as i64), default: "86400000", doc: "A producer that wrote nothing to a partition for this long is forgotten there." },
     Key { name: "message.max.bytes", kind: int(0, i32::MAX as i64), default: "1048588", doc: "Largest record batch; topics may set max.message.bytes." },
     Key { name: "min.insync.replicas", kind: int(1, i32::MAX as i64), default: "1", doc: "In-sync replicas that acks=all needs; topics may set their own." },
-    Key { name: "compression.type", kind: Kind::OneOf(&["producer"]), default: "producer", doc: "How topics compress; producer: batches stay as they arrive. Other values are not implemented yet." },
+    Key { name: "compression.type", kind: Kind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), default: "producer", doc: "In which codec batches are kept; producer: in that in which they arrive. Topics may set their own. Another codec costs the broker what it saves the disk." },
     Key { name: "log.cleanup.policy", kind: Kind::ListOf(&["compact", "delete"]), default: "delete", doc: "What happens to old records; topics may set cleanup.policy." },
     Key { name: "log.cleaner.backoff.ms", kind: int(1, MS_MAX), default: "15000", doc: "How often logs that are due for compaction are looked for." },
     Key { name: "log.cleaner.dedupe.buffer.size", kind: int(1_048_576, MS_MAX), default: "134217728", doc: "Memory for the keys of logs that are being compacted, for all shards together; taken only while it is needed." },
@@ -150,6 +159,10 @@ impl Kind {
         let any_of = |words: &[&str]| Err(format!("String must be one of: {}", words.join(", ")));
         match self {
             Kind::Int { min, max } => check_int(value, min, max),
+            Kind::IntOr { or, min, max } => match number(value, max)? {
+                number if number == or || (min..=max).contains(&number) => Ok(()),
+                _ => Err(format!("Value must be between {min} and {max} or equal to {or}")),
+            },
             Kind::Bool if matches!(value, "true" | "false") => Ok(()),
             Kind::Bool => Err("Expected value to be either true or false".to_owned()),
             Kind::Text => Ok(()),
@@ -178,7 +191,9 @@ impl Kind {
     pub fn normal(self, value: &str) -> String {
         let trimmed = value.trim();
         match self {
-            Kind::Int { .. } => trimmed.parse::<i64>().map_or_else(|_| trimmed.to_owned(), |n| n.to_string()),
+            Kind::Int { .. } | Kind::IntOr { .. } => {
+                trimmed.parse::<i64>().map_or_else(|_| trimmed.to_owned(), |n| n.to_string())
+            }
             Kind::Bool => trimmed.to_ascii_lowercase(),
             Kind::Ratio => trimmed.parse::<f64>().map_or_else(|_| trimmed.to_owned(), |x| format!("{x:?}")),
             _ => trimmed.to_owned(),
@@ -191,14 +206,19 @@ impl Kind {
     }
 }
 
-fn check_int(value: &str, min: i64, max: i64) -> Result<(), String> {
+/// A whole number of the width that its largest value has.
+fn number(value: &str, max: i64) -> Result<i64, String> {
     let narrow = Kind::width(max) == "INT";
     let fits = |number: &i64| !narrow || i32::try_from(*number).is_ok();
-    match value.parse::<i64>().ok().filter(fits) {
-        None => Err(format!("Not a number of type {}", Kind::width(max))),
-        Some(number) if number < min => Err(format!("Value must be at least {min}")),
-        Some(number) if number > max => Err(format!("Value must be no more than {max}")),
-        Some(_) => Ok(()),
+    let number = value.parse::<i64>().ok().filter(fits);
+    number.ok_or_else(|| format!("Not a number of type {}", Kind::width(max)))
+}
+
+fn check_int(value: &str, min: i64, max: i64) -> Result<(), String> {
+    match number(value, max)? {
+        number if number < min => Err(format!("Value must be at least {min}")),
+        number if number > max => Err(format!("Value must be no more than {max}")),
+        _ => Ok(()),
     }
 }
 
@@ -243,6 +263,12 @@ mod tests {
         let int = Kind::Int { min: 1, max: i64::from(i32::MAX) };
         assert_eq!(int.check("2147483648"), Err("Not a number of type INT".to_owned()));
         assert_eq!(int.check("0"), Err("Value must be at least 1".to_owned()));
+        let level = Kind::IntOr { or: -1, min: 1, max: 9 };
+        assert!(["-1", "1", "9"].into_iter().all(|good| level.check(good).is_ok()));
+        for bad in ["-2", "0", "10"] {
+            assert_eq!(level.check(bad), Err("Value must be between 1 and 9 or equal to -1".to_owned()));
+        }
+        assert_eq!(level.check("x"), Err("Not a number of type INT".to_owned()));
         assert_eq!((long.normal(" 77 "), Kind::Bool.normal("TRUE")), ("77".to_owned(), "true".to_owned()));
         let policy = Kind::ListOf(&["compact", "delete"]);
         assert_eq!((policy.check(""), policy.check("delete, compact")), (Ok(()), Ok(())));

@@ -205,21 +205,28 @@ enum Encoder {
 const MEMORY: &str = "writing to memory doesn't fail";
 
 impl Compressing {
-    /// Begins.
-    ///
-    /// # Panics
-    /// Never: an encoder that writes to memory doesn't fail.
+    /// Begins, at the codec's default level.
     #[must_use]
     pub fn new(codec: Codec) -> Self {
+        Self::with_level(codec, None)
+    }
+
+    /// Begins, at a level of gzip (1 to 9) or of zstd (-131,072 to 22); the other codecs have none.
+    ///
+    /// # Panics
+    /// Never: an encoder that writes to memory doesn't fail, and zstd takes every number for a level.
+    #[must_use]
+    pub fn with_level(codec: Codec, level: Option<i32>) -> Self {
+        let gzip = level.and_then(|level| u32::try_from(level).ok()).filter(|level| *level <= 9);
+        let gzip = gzip.map_or_else(flate2::Compression::default, flate2::Compression::new);
         Compressing(match codec {
             Codec::None => Encoder::None(Vec::new()),
-            Codec::Gzip => {
-                Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()))
-            }
+            Codec::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(Vec::new(), gzip)),
             Codec::Snappy => Encoder::Snappy { out: XERIAL.to_vec(), block: Vec::new() },
             Codec::Lz4 => Encoder::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(Vec::new()))),
             Codec::Zstd => Encoder::Zstd(
-                zstd::stream::write::Encoder::new(Vec::new(), 0).expect("a level that there is"),
+                zstd::stream::write::Encoder::new(Vec::new(), level.unwrap_or(0))
+                    .expect("a level that there is"),
             ),
         })
     }
@@ -245,6 +252,18 @@ impl Compressing {
             }
             Encoder::Lz4(encoder) => encoder.write_all(bytes).expect(MEMORY),
             Encoder::Zstd(encoder) => encoder.write_all(bytes).expect(MEMORY),
+        }
+    }
+
+    /// Bytes that have come out so far; what is being gathered isn't among them.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "nothing hangs on whether an encoder has begun to write")]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Encoder::None(out) | Encoder::Snappy { out, .. } => out.len(),
+            Encoder::Gzip(encoder) => encoder.get_ref().len(),
+            Encoder::Lz4(encoder) => encoder.get_ref().len(),
+            Encoder::Zstd(encoder) => encoder.get_ref().len(),
         }
     }
 

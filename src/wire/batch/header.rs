@@ -41,6 +41,18 @@ pub(super) const CRC_END: usize = 21;
 const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 const LEADER_EPOCH_AT: usize = 12;
+/// Writes another codec into a header.
+pub(super) fn put_codec(batch: &mut [u8], codec: Codec) {
+    let at = ATTRIBUTES_AT..ATTRIBUTES_AT + 2;
+    let old = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]);
+    batch[at].copy_from_slice(&(old & !CODEC_BITS | codec.bits()).to_be_bytes());
+}
+
+/// Writes a CRC into a header.
+pub(super) fn put_crc(batch: &mut [u8], crc: u32) {
+    batch[CRC_AT..CRC_END].copy_from_slice(&crc.to_be_bytes());
+}
+
 /// Attribute bit of LogAppendTime.
 const APPEND_TIME_BIT: i16 = 1 << 3;
 /// Attribute bit of a base timestamp that says when tombstones and markers may go (KIP-534).

@@ -3,6 +3,7 @@
 mod header;
 mod keyed;
 mod marker;
+mod recompress;
 mod records;
 mod remains;
 mod search;
@@ -18,6 +19,7 @@ mod tests;
 pub use header::{BatchMeta, CONTROL, Codec, Stamp, TRANSACTIONAL, patch_offsets, rewrite_stamp};
 pub use keyed::{KeyWalk, Keyed};
 pub use marker::EndMarker;
+pub use recompress::{Compression, recompress};
 pub use records::{BatchBuilder, Record, RecordError, RecordView, records, visit_records};
 pub use remains::{Rewrite, emptied};
 pub use search::{Searched, TimestampSearch};
