@@ -47,8 +47,6 @@ KNOWN = [
     ("alter_broker_configs/*num.io.threads*", NAMES),
     ("alter_broker_configs/*no.such.key*", NAMES),
     ("alter_broker_configs/*listeners*", NAMES),
-    ("alter_broker_configs/*compression.type=zzz*", LATER),
-    ("alter_topic_configs/compression.gzip.level=0*", LATER),
     ("quorum/*/LeaderEpoch", "terms are counted by another quorum"),
     ("quorum/*/Listeners*", "voters are told by where their peers reach them"),
     ("quorum/*/ReplicaDirectoryId", "the metadata has no directory of its own"),

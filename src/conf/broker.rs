@@ -146,6 +146,8 @@ pub struct BrokerConf {
     pub shards: u16,
     /// `durability`.
     pub durability: Durability,
+    /// `compression.type`.
+    pub compression_type: String,
     /// `flush.scope`.
     pub flush_scope: FlushScopeChoice,
     /// `flush.overlap.bytes`.
@@ -208,6 +210,7 @@ impl BrokerConf {
                 "fast" => Durability::Fast,
                 _ => Durability::Durable,
             },
+            compression_type: layers.value("compression.type").0.to_owned(),
             flush_scope: match layers.value("flush.scope").0 {
                 "device" => FlushScopeChoice::Device,
                 "file" => FlushScopeChoice::File,

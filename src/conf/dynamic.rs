@@ -97,10 +97,16 @@ impl<'a> InForce<'a> {
     /// A key's value. A change that this build doesn't understand is passed over.
     #[must_use]
     pub fn value(&self, name: &str) -> &'a str {
+        self.change(name).unwrap_or_else(|| self.start.layers.value(name).0)
+    }
+
+    /// What a key was changed to while running, if it was: next to no work where nothing is.
+    #[must_use]
+    pub fn change(&self, name: &str) -> Option<&'a str> {
         let fits = |value: &&String| key(name).is_some_and(|key| key.kind.check(value).is_ok());
         let changed =
             [self.of_this, self.of_all].into_iter().find_map(|changes| changes.get(name).filter(fits));
-        changed.map_or_else(|| self.start.layers.value(name).0, |value| value.as_str())
+        changed.map(String::as_str)
     }
 
     /// Every layer's value of a key, the last word first. Empty where Kafka has no default of that name.

@@ -10,6 +10,7 @@ impl std::fmt::Display for Kind {
             Kind::Int { min: i64::MIN, max: i64::MAX } => f.write_str("whole number"),
             Kind::Int { min, max: i64::MAX } => write!(f, "whole number from {min}"),
             Kind::Int { min, max } => write!(f, "whole number from {min} to {max}"),
+            Kind::IntOr { or, min, max } => write!(f, "whole number from {min} to {max}, or {or}"),
             Kind::Bool => f.write_str("true or false"),
             Kind::Text => f.write_str("text"),
             Kind::Address => f.write_str("HOST:PORT"),
@@ -51,7 +52,7 @@ pub fn sample() -> String {
         "# Every key of Ringlog at its default. Made from the table of keys; a test compares.\n",
     );
     for key in KEYS {
-        let quoted = !matches!(key.kind, Kind::Int { .. } | Kind::Bool);
+        let quoted = !matches!(key.kind, Kind::Int { .. } | Kind::IntOr { .. } | Kind::Bool);
         let value = if quoted { format!("\"{}\"", key.default) } else { key.default.to_owned() };
         let _ = write!(out, "\n# {}\n# ({})\n#{} = {value}\n", key.doc, key.kind, key.name);
     }

@@ -13,6 +13,15 @@ pub enum Kind {
         /// Largest.
         max: i64,
     },
+    /// A whole number within bounds, or one that stands for itself.
+    IntOr {
+        /// The one without the bounds.
+        or: i64,
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
     /// true or false.
     Bool,
     /// Any text.
@@ -171,6 +180,10 @@ impl Kind {
         let any_of = |words: &[&str]| Err(format!("String must be one of: {}", words.join(", ")));
         match self {
             Kind::Int { min, max } => check_int(value, min, max),
+            Kind::IntOr { or, min, max } => match number(value, max)? {
+                number if number == or || (min..=max).contains(&number) => Ok(()),
+                _ => Err(format!("Value must be between {min} and {max} or equal to {or}")),
+            },
             Kind::Bool if matches!(value, "true" | "false") => Ok(()),
             Kind::Bool => Err("Expected value to be either true or false".to_owned()),
             Kind::Text => Ok(()),
@@ -201,7 +214,9 @@ impl Kind {
     pub fn normal(self, value: &str) -> String {
         let trimmed = value.trim();
         match self {
-            Kind::Int { .. } => trimmed.parse::<i64>().map_or_else(|_| trimmed.to_owned(), |n| n.to_string()),
+            Kind::Int { .. } | Kind::IntOr { .. } => {
+                trimmed.parse::<i64>().map_or_else(|_| trimmed.to_owned(), |n| n.to_string())
+            }
             Kind::Bool => trimmed.to_ascii_lowercase(),
             Kind::Ratio => trimmed.parse::<f64>().map_or_else(|_| trimmed.to_owned(), |x| format!("{x:?}")),
             _ => trimmed.to_owned(),
@@ -214,14 +229,19 @@ impl Kind {
     }
 }
 
-fn check_int(value: &str, min: i64, max: i64) -> Result<(), String> {
+/// A whole number of the width that its largest value has.
+fn number(value: &str, max: i64) -> Result<i64, String> {
     let narrow = Kind::width(max) == "INT";
     let fits = |number: &i64| !narrow || i32::try_from(*number).is_ok();
-    match value.parse::<i64>().ok().filter(fits) {
-        None => Err(format!("Not a number of type {}", Kind::width(max))),
-        Some(number) if number < min => Err(format!("Value must be at least {min}")),
-        Some(number) if number > max => Err(format!("Value must be no more than {max}")),
-        Some(_) => Ok(()),
+    let number = value.parse::<i64>().ok().filter(fits);
+    number.ok_or_else(|| format!("Not a number of type {}", Kind::width(max)))
+}
+
+fn check_int(value: &str, min: i64, max: i64) -> Result<(), String> {
+    match number(value, max)? {
+        number if number < min => Err(format!("Value must be at least {min}")),
+        number if number > max => Err(format!("Value must be no more than {max}")),
+        _ => Ok(()),
     }
 }
 
@@ -266,6 +286,12 @@ mod tests {
         let int = Kind::Int { min: 1, max: i64::from(i32::MAX) };
         assert_eq!(int.check("2147483648"), Err("Not a number of type INT".to_owned()));
         assert_eq!(int.check("0"), Err("Value must be at least 1".to_owned()));
+        let level = Kind::IntOr { or: -1, min: 1, max: 9 };
+        assert!(["-1", "1", "9"].into_iter().all(|good| level.check(good).is_ok()));
+        for bad in ["-2", "0", "10"] {
+            assert_eq!(level.check(bad), Err("Value must be between 1 and 9 or equal to -1".to_owned()));
+        }
+        assert_eq!(level.check("x"), Err("Not a number of type INT".to_owned()));
         assert_eq!((long.normal(" 77 "), Kind::Bool.normal("TRUE")), ("77".to_owned(), "true".to_owned()));
         let policy = Kind::ListOf(&["compact", "delete"]);
         assert_eq!((policy.check(""), policy.check("delete, compact")), (Ok(()), Ok(())));

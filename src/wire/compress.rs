@@ -211,7 +211,7 @@ impl Compressing {
         Self::with_level(codec, None)
     }
 
-    /// Begins, at a level of gzip (0 to 9) or of zstd (-131,072 to 22); the other codecs have none.
+    /// Begins, at a level of gzip (1 to 9) or of zstd (-131,072 to 22); the other codecs have none.
     ///
     /// # Panics
     /// Never: an encoder that writes to memory doesn't fail, and zstd takes every number for a level.
@@ -252,6 +252,18 @@ impl Compressing {
             }
             Encoder::Lz4(encoder) => encoder.write_all(bytes).expect(MEMORY),
             Encoder::Zstd(encoder) => encoder.write_all(bytes).expect(MEMORY),
+        }
+    }
+
+    /// Bytes that have come out so far; what is being gathered isn't among them.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "nothing hangs on whether an encoder has begun to write")]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Encoder::None(out) | Encoder::Snappy { out, .. } => out.len(),
+            Encoder::Gzip(encoder) => encoder.get_ref().len(),
+            Encoder::Lz4(encoder) => encoder.get_ref().len(),
+            Encoder::Zstd(encoder) => encoder.get_ref().len(),
         }
     }
 

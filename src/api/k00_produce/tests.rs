@@ -85,6 +85,29 @@ fn batches_are_kept_in_the_topics_codec() {
 }
 
 #[test]
+fn what_is_too_large_for_its_topic_is_refused_before_and_after_it_is_unpacked() {
+    let mut fixture = fixture();
+    fixture.configure("t", "max.message.bytes", "200");
+    fixture.configure("t", "compression.type", "uncompressed");
+    let zeros = vec![0; 100_000];
+    let packed = batch(Codec::Zstd).record(6, None, Some(&zeros)).build();
+    assert!(packed.len() < 200, "{}", packed.len());
+    let answer = answers(&mut fixture, &request(-1, &[packed])).remove(0);
+    assert_eq!(answer.error_code, ErrorCode::MessageTooLarge.code());
+    // As it arrived it would be too large, so nobody compresses it: the partition gets it, and refuses it.
+    fixture.configure("t", "compression.type", "zstd");
+    fixture.partitions = |call| match &call.op {
+        PartitionOp::Produce(op) if op.batch.len() > 200 => {
+            PartitionReply::Produced(Produced::refused(ErrorCode::MessageTooLarge, None))
+        }
+        other => panic!("it is as large as it was: {other:?}"),
+    };
+    let plain = batch(Codec::None).record(6, None, Some(&zeros)).build();
+    let answer = answers(&mut fixture, &request(-1, &[plain])).remove(0);
+    assert_eq!(answer.error_code, ErrorCode::MessageTooLarge.code());
+}
+
+#[test]
 fn one_bad_partition_does_not_fail_the_others() {
     let good = batch(Codec::Zstd).build();
     let list = answers(&mut fixture(), &request(1, &[good.clone(), good]));

@@ -31,8 +31,8 @@ fn kind_number(kind: Kind) -> i8 {
     match kind {
         Kind::Bool => 1,
         Kind::Text | Kind::Address | Kind::OneOf(_) => 2,
-        Kind::Int { max, .. } if max <= i64::from(i32::MAX) => 3,
-        Kind::Int { .. } => 5,
+        Kind::Int { max, .. } | Kind::IntOr { max, .. } if max <= i64::from(i32::MAX) => 3,
+        Kind::Int { .. } | Kind::IntOr { .. } => 5,
         Kind::Ratio => 6,
         Kind::ListOf(_) | Kind::Replicas | Kind::Voters => 7,
     }

@@ -51,7 +51,7 @@ const fn under(shown: &'static str, key: TopicKey) -> TopicKey {
 pub const TOPIC_KEYS: &[TopicKey] = &[
     follows("cleanup.policy", Kind::ListOf(&["compact", "delete"]), "log.cleanup.policy", "What happens to old records: delete, compact (of each key only the last record stays), or both."),
     follows("compression.type", Kind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "compression.type", "In which codec batches are kept; producer: in that in which they arrive."),
-    under("compression.gzip.level", own("compression.gzip.level", int(-1, 9), "-1", None, "Level of gzip, for batches that the broker compresses; -1: its default.")),
+    under("compression.gzip.level", own("compression.gzip.level", Kind::IntOr { or: -1, min: 1, max: 9 }, "-1", None, "Level of gzip, for batches that the broker compresses; -1: its default.")),
     under("compression.lz4.level", own("compression.lz4.level", int(1, 17), "9", Some("lz4 has one level here"), "Level of lz4, for batches that the broker compresses.")),
     under("compression.zstd.level", own("compression.zstd.level", int(-131_072, 22), "3", None, "Level of zstd, for batches that the broker compresses.")),
     under("log.cleaner.delete.retention.ms", own("delete.retention.ms", int(0, i64::MAX), "86400000", None, "How long tombstones are kept at least, from when compaction first meets them.")),

@@ -16,11 +16,16 @@ pub struct Compression {
     pub level: Option<i32>,
 }
 
-/// A whole, valid batch in another codec, with its header. Little memory is taken beside the result.
+/// A whole, valid batch in another codec, with its header. Little memory is taken beside the result, and for that about
+/// `bytes_max` at most: a few bytes may unpack to very many.
 ///
 /// # Errors
-/// The records don't decompress within the limits.
-pub fn recompress(batch: &[u8], to: Compression) -> Result<(Bytes, BatchMeta), CompressError> {
+/// The records don't decompress within the limits, or the result is larger than `bytes_max`.
+pub fn recompress(
+    batch: &[u8],
+    to: Compression,
+    bytes_max: usize,
+) -> Result<(Bytes, BatchMeta), CompressError> {
     let from = BatchMeta::read(batch).and_then(|meta| meta.codec()).ok_or(CompressError::Damaged)?;
     let (header, records) = batch.split_at(BATCH_HEADER_BYTES);
     let mut source = decompressing(from, records)?;
@@ -30,11 +35,17 @@ pub fn recompress(batch: &[u8], to: Compression) -> Result<(Bytes, BatchMeta), C
         if bytes.is_empty() {
             break;
         }
+        if out.len() > bytes_max {
+            return Err(CompressError::TooLarge);
+        }
         out.write(bytes);
         let count = bytes.len();
         source.consume(count);
     }
     let payload = out.finish();
+    if BATCH_HEADER_BYTES + payload.len() > bytes_max {
+        return Err(CompressError::TooLarge);
+    }
     let mut new = Vec::with_capacity(BATCH_HEADER_BYTES + payload.len());
     new.extend_from_slice(header);
     new.extend_from_slice(&payload);
@@ -69,7 +80,7 @@ mod tests {
             for to in CODECS {
                 for level in [None, Some(1), Some(9)] {
                     let old = batch(from);
-                    let (new, meta) = recompress(&old, Compression { codec: to, level }).unwrap();
+                    let (new, meta) = recompress(&old, Compression { codec: to, level }, usize::MAX).unwrap();
                     let before = BatchMeta::read(&old).unwrap();
                     let attributes = TRANSACTIONAL | to.bits();
                     let expected = BatchMeta { bytes: new.len(), crc: meta.crc, attributes, ..before };
@@ -82,9 +93,24 @@ mod tests {
     }
 
     #[test]
+    fn a_result_beyond_the_bound_is_given_up() {
+        let plain = batch(Codec::None);
+        for from in CODECS {
+            let to = Compression { codec: Codec::None, level: None };
+            assert_eq!(
+                recompress(&batch(from), to, plain.len() - 1),
+                Err(CompressError::TooLarge),
+                "{from:?}"
+            );
+            assert_eq!(recompress(&batch(from), to, plain.len()).map(|(new, _)| new), Ok(plain.clone()));
+        }
+    }
+
+    #[test]
     fn a_higher_level_compresses_harder() {
         for codec in [Codec::Gzip, Codec::Zstd] {
-            let size = |level| recompress(&batch(Codec::None), Compression { codec, level }).unwrap().0.len();
+            let to = |level| Compression { codec, level };
+            let size = |level| recompress(&batch(Codec::None), to(level), usize::MAX).unwrap().0.len();
             assert!(size(Some(9)) <= size(Some(1)), "{codec:?}");
         }
     }
