@@ -187,6 +187,7 @@ impl<B: Broker> Shard<B> {
         self.within(patience.max(FLUSH_PATIENCE), self.0.lifecycle.until(all)).await;
         let patience = patience.max(FLUSH_PATIENCE);
         self.compaction_ended(patience).await;
+        self.within(patience, self.cuts_ended()).await;
         let clean = self.flush_all_appended(patience).await && self.checkpoint_all(patience).await;
         self.set_stage(Stage::Closed);
         clean

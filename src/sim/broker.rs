@@ -94,6 +94,12 @@ impl Node {
         !self.troubled.replace(true)
     }
 
+    /// Whether its process is about to end, or has ended and not started again.
+    #[must_use]
+    pub fn is_troubled(&self) -> bool {
+        self.troubled.get()
+    }
+
     /// Its next process has started.
     pub fn end_trouble(&self) {
         self.troubled.set(false);

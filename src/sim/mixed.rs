@@ -30,6 +30,9 @@ use std::rc::Rc;
 /// The group.
 const GROUP: &str = "mixed";
 
+/// How long most members agree on a protocol, in milliseconds.
+const FASHION_MS: u128 = 300;
+
 /// Epochs with which a member joins, leaves, and leaves to come back.
 const JOINS: i32 = 0;
 const LEAVES: i32 = -1;
@@ -75,7 +78,7 @@ pub(super) async fn member(run: Rc<Run>, number: u64, partitions: i32) {
         share: Share::new(),
     };
     while !member.run.ending.get() {
-        let is_classic = member.run.exec.chance(50);
+        let is_classic = member.is_classic();
         member.begin(is_classic);
         while !member.run.ending.get() {
             let client = member.run.client().await;
@@ -106,6 +109,14 @@ impl Member {
     /// A static member is itself under any id.
     fn owner(&self) -> Str {
         self.instance.clone().unwrap_or_else(|| self.id.clone())
+    }
+
+    /// Which protocol a life speaks. Most members agree on it for a while: a group of the classic protocol that has
+    /// shared out its partitions is what the first member of the other one is to find now and then.
+    fn is_classic(&self) -> bool {
+        let exec = &self.run.exec;
+        let fashion = exec.now().as_millis() / FASHION_MS % 2 == 0;
+        if exec.chance(85) { fashion } else { !fashion }
     }
 
     fn begin(&mut self, is_classic: bool) {

@@ -22,6 +22,10 @@ impl<B: Broker> Shard<B> {
         data: ReplicaData,
     ) -> Result<bool, ErrorCode> {
         let key = data.partition;
+        if self.is_draining() {
+            // What is appended after the last flush would make the stop an unclean one.
+            return Ok(false);
+        }
         let mut outbox = Outbox::default();
         let mut owner = self.owner().borrow_mut();
         let Some(partition) = owner.partitions.get(&key) else { return Ok(false) };

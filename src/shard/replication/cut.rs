@@ -112,6 +112,11 @@ impl<B: Broker> Shard<B> {
         (partition.state != PartitionState::Offline).then(|| act(partition))
     }
 
+    /// Waits until no log is being cut.
+    pub(in crate::shard) async fn cuts_ended(&self) {
+        self.0.replication.cut_done.until(|| self.0.replication.cutting.borrow().is_empty()).await;
+    }
+
     /// Waits until a log isn't being cut.
     pub(in crate::shard) async fn cut_at_rest(&self, key: TopicPartition) {
         let is_done = || !self.0.replication.cutting.borrow().contains(&key);

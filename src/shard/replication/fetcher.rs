@@ -40,10 +40,10 @@ impl<B: Broker> Shard<B> {
         changed.notify();
     }
 
-    /// Asks one broker for what replicas here lack, until the shard ends.
+    /// Asks one broker for what replicas here lack, until the broker stops.
     async fn fetch_task(self, leader: NodeId, changed: Rc<Notify>) {
         let mut resting = Resting::new();
-        loop {
+        while !self.is_draining() {
             let (asked, next) = self.positions(leader, &mut resting);
             if asked.is_empty() {
                 match next {

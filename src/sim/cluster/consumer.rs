@@ -28,9 +28,9 @@ pub(super) async fn read(cluster: Rc<Cluster>, place: Place) {
             continue;
         };
         let went_on = if cluster.exec.chance(10) {
-            watch_end(&cluster, &client, place, &mut end).await
+            watch_end(&client, place, router.epoch(place), &mut end).await
         } else {
-            advance(&cluster, &client, place, &mut position).await
+            advance(&cluster, &client, place, router.epoch(place), &mut position).await
         };
         if went_on.is_none() {
             router.lost(place, true);
@@ -40,10 +40,15 @@ pub(super) async fn read(cluster: Rc<Cluster>, place: Place) {
 }
 
 /// Reads all of a partition from one node's connection; `None` if it can't be read there now.
-pub(super) async fn read_all(cluster: &Rc<Cluster>, client: &Client, place: Place) -> Option<Offset> {
+pub(super) async fn read_all(
+    cluster: &Rc<Cluster>,
+    client: &Client,
+    place: Place,
+    epoch: i32,
+) -> Option<Offset> {
     let mut position = 0;
     loop {
-        let data = advance(cluster, client, place, &mut position).await?;
+        let data = advance(cluster, client, place, epoch, &mut position).await?;
         if position >= data.high_watermark {
             return Some(position);
         }
@@ -55,9 +60,11 @@ async fn advance(
     cluster: &Rc<Cluster>,
     client: &Client,
     place: Place,
+    epoch: i32,
     position: &mut Offset,
 ) -> Option<PartitionData> {
-    let request = fetch_request(&cluster.exec, &topic_name(place.0), place.1, *position);
+    let mut request = fetch_request(&cluster.exec, &topic_name(place.0), place.1, *position);
+    request.topics[0].partitions[0].current_leader_epoch = epoch;
     let answer: FetchResponse = client.call(FETCH, &request).await?;
     let data = answer.responses.into_iter().next()?.partitions.into_iter().next()?;
     if is_passing(data.error_code) {
@@ -72,17 +79,11 @@ async fn advance(
     Some(data)
 }
 
-/// The end of the log covers what was acknowledged before somebody asked for it, and never goes back.
-async fn watch_end(
-    cluster: &Rc<Cluster>,
-    client: &Client,
-    place: Place,
-    end: &mut Offset,
-) -> Option<PartitionData> {
-    let acknowledged = cluster.histories.borrow()[&place].acknowledged_end();
-    let least = acknowledged.max(*end);
+/// The end of the log never goes back for a client that asks no leader of before.
+async fn watch_end(client: &Client, place: Place, epoch: i32, end: &mut Offset) -> Option<PartitionData> {
+    let least = *end;
     let partition =
-        ListOffsetsPartition { partition_index: place.1, current_leader_epoch: -1, timestamp: -1 };
+        ListOffsetsPartition { partition_index: place.1, current_leader_epoch: epoch, timestamp: -1 };
     let request = ListOffsetsRequest {
         replica_id: -1,
         topics: vec![ListOffsetsTopic { name: topic_name(place.0).into(), partitions: vec![partition] }],

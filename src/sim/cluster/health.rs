@@ -33,6 +33,9 @@ fn brokers(cluster: &Cluster) -> impl Iterator<Item = &Rc<Node>> {
 }
 
 async fn is_whole(cluster: &Rc<Cluster>) -> bool {
+    if cluster.nodes.iter().any(|node| node.is_troubled()) {
+        return false;
+    }
     for node in brokers(cluster) {
         if !sees(cluster, node.id(), |partition| {
             let replicas: BTreeSet<i32> = partition.replica_nodes.iter().copied().collect();
@@ -96,7 +99,7 @@ async fn read_whole(cluster: &Rc<Cluster>, place: Place) -> i64 {
     loop {
         assert!(cluster.exec.now() < until, "{place:?} can't be read");
         if let Some(client) = router.leader(place).await
-            && let Some(end) = read_all(cluster, &client, place).await
+            && let Some(end) = read_all(cluster, &client, place, router.epoch(place)).await
         {
             return end;
         }

@@ -13,12 +13,14 @@ use std::rc::Rc;
 pub(super) struct Router {
     cluster: Rc<Cluster>,
     leaders: BTreeMap<Place, i32>,
+    /// The latest leader epochs that it was told.
+    epochs: BTreeMap<Place, i32>,
     connections: BTreeMap<i32, Rc<Client>>,
 }
 
 impl Router {
     pub(super) fn new(cluster: Rc<Cluster>) -> Self {
-        Router { cluster, leaders: BTreeMap::new(), connections: BTreeMap::new() }
+        Router { cluster, leaders: BTreeMap::new(), epochs: BTreeMap::new(), connections: BTreeMap::new() }
     }
 
     /// A connection to a node, if its process serves.
@@ -64,7 +66,16 @@ impl Router {
             self.hang_up();
         }
         let partition = told?.into_iter().find(|partition| partition.partition_index == place.1)?;
-        (partition.error_code == 0 && partition.leader_id >= 0).then_some(partition.leader_id)
+        let epoch = self.epochs.entry(place).or_insert(-1);
+        // A node that hears nothing of the others may tell of a leader of long ago: clients that know better keep to it.
+        let is_news = partition.leader_epoch >= *epoch;
+        *epoch = partition.leader_epoch.max(*epoch);
+        (is_news && partition.error_code == 0 && partition.leader_id >= 0).then_some(partition.leader_id)
+    }
+
+    /// Under which epoch a partition's leader leads at least; -1 if nobody told.
+    pub(super) fn epoch(&self, place: Place) -> i32 {
+        self.epochs.get(&place).copied().unwrap_or(-1)
     }
 
     /// What was known of a partition doesn't hold; the connection may be of no more use.

@@ -4,6 +4,7 @@
 use super::run;
 use crate::base::mutant::{Mutant, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use tracing::Level;
 
 /// Seeds within which every planted fault must be noticed.
 const MUTANT_SEEDS: u64 = 2000;
@@ -23,11 +24,12 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 /// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib sim::cluster::tests::one_seed --
-/// --nocapture`.
+/// --nocapture`. With `RINGLOG_DEBUG=1`, more of it.
 #[test]
 fn one_seed() {
     if let Some(seed) = asked("RINGLOG_CLUSTER_SEED") {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).without_time().init();
+        let level = if asked("RINGLOG_DEBUG").is_some() { Level::DEBUG } else { Level::INFO };
+        tracing_subscriber::fmt().with_max_level(level).without_time().init();
         println!("{:?}", run(seed));
     }
 }
