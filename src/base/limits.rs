@@ -106,6 +106,9 @@ pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1000;
 /// 35,000 partitions; a client beyond gets no session, and its fetches name all partitions.
 pub const FETCH_SESSION_BYTES_PER_SHARD_MAX: usize = 8 * 1024 * 1024;
 
+/// Keys whose coordinators one request may ask for: each is answered with an address.
+pub const COORDINATOR_KEYS_MAX: usize = 10_000;
+
 /// Members of one group, and ids of members to come that it has handed out (`group.max.size` may lower it).
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
 

@@ -3,11 +3,12 @@
 //!
 //! Deviations: the first request creates `__consumer_offsets` or `__transaction_state` and is answered when the topic
 //! is there, where Apache Kafka answers error 15 and lets the client ask again. Key types 2 (share groups) and unknown
-//! ones: error 42.
+//! ones: error 42. More than `limits::COORDINATOR_KEYS_MAX` keys in one request end its connection.
 
 use super::{Api, Context, Plan, home_of};
 use crate::api::admin::k19_create_topics::command;
 use crate::api::txn;
+use crate::base::limits::COORDINATOR_KEYS_MAX;
 use crate::base::{ErrorCode, TopicPartition};
 use crate::cluster::{Command, NewTopic};
 use crate::group::OFFSETS_TOPIC;
@@ -30,6 +31,9 @@ const LIST_FROM: i16 = 4;
 
 fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     let request = FindCoordinatorRequest::decode(&mut body, context.header.version)?;
+    if request.coordinator_keys.len() > COORDINATOR_KEYS_MAX {
+        return Err(DecodeError::Elements);
+    }
     let absent = |topic: &str| context.cluster.topic(topic).is_none();
     let create = match request.key_type {
         GROUP if absent(OFFSETS_TOPIC) => create_topic(context),

@@ -343,8 +343,7 @@ impl Replica {
             }
             // The metadata is ahead: it will tell whether an earlier try came through.
             Err(
-                ErrorCode::InvalidUpdateVersion
-                | ErrorCode::FencedLeaderEpoch
+                ErrorCode::FencedLeaderEpoch
                 | ErrorCode::NewLeaderElected
                 | ErrorCode::NotLeaderOrFollower
                 | ErrorCode::UnknownTopicOrPartition

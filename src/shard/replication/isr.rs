@@ -5,6 +5,7 @@ use crate::cluster::{Command, IsrChange, Outcome};
 use crate::replica::{Event, IsrProposal};
 use crate::shard::owner::Outbox;
 use crate::shard::{Broker, Shard};
+use std::collections::BTreeMap;
 
 impl<B: Broker> Shard<B> {
     /// Queues what leaders ask for.
@@ -28,7 +29,7 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    async fn propose_now(&self, proposals: Vec<(TopicPartition, IsrProposal)>) {
+    async fn propose_now(&self, proposals: BTreeMap<TopicPartition, IsrProposal>) {
         let broker = self.me();
         let broker_epoch = self.broker_epoch().unwrap_or(BrokerEpoch(-1));
         let bases: Vec<_> = proposals.iter().map(|(key, asked)| (*key, asked.partition_epoch)).collect();
@@ -48,7 +49,7 @@ impl<B: Broker> Shard<B> {
         };
         let mut outbox = Outbox::default();
         for ((key, partition_epoch), result) in bases.into_iter().zip(results) {
-            tracing::debug!(partition = %key, ?result, "proposed other in-sync replicas");
+            tracing::debug!(node = broker.0, partition = %key, base = partition_epoch.0, ?result, "proposed other in-sync replicas");
             let event = Event::AlterAnswered { partition_epoch, result };
             self.owner().borrow_mut().step(key, event, &mut outbox);
         }

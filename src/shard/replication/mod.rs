@@ -35,8 +35,9 @@ pub(super) struct Replication {
     served: RefCell<BTreeMap<u64, serve::Served>>,
     /// The one of each follower's shard that waits.
     asked: RefCell<BTreeMap<(NodeId, ShardId), u64>>,
-    /// Changes of who is in sync that are to be proposed.
-    proposals: RefCell<Vec<(TopicPartition, IsrProposal)>>,
+    /// Changes of who is in sync that are to be proposed: of each partition the last one. A coordinator refuses the
+    /// second of two in one request, and the first is of no use any more.
+    proposals: RefCell<BTreeMap<TopicPartition, IsrProposal>>,
     proposals_due: Notify,
     /// Replicas whose logs are being cut.
     cutting: RefCell<BTreeSet<TopicPartition>>,

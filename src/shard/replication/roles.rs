@@ -39,6 +39,7 @@ impl<B: Broker> Shard<B> {
             name.zip(view.partition(key).map(|entry| assignment(&view, entry)))
         };
         let Some((name, assignment)) = found else { return };
+        tracing::debug!(node = self.me().0, partition = %key, ?assignment, "a replica is told its role");
         let leader = assignment.leader;
         let (led_before, in_sync_before) = (self.leads(key), self.in_sync(key));
         let mut outbox = Outbox::default();

@@ -67,7 +67,7 @@ impl Router {
         }
         let partition = told?.into_iter().find(|partition| partition.partition_index == place.1)?;
         let epoch = self.epochs.entry(place).or_insert(-1);
-        // A node that hears nothing of the others may tell of a leader of long ago: clients that know better keep to it.
+        // A node that hears nothing of the others may tell of a leader of long ago.
         let is_news = partition.leader_epoch >= *epoch;
         *epoch = partition.leader_epoch.max(*epoch);
         (is_news && partition.error_code == 0 && partition.leader_id >= 0).then_some(partition.leader_id)
