@@ -49,7 +49,8 @@ impl<B: Broker> Shard<B> {
         };
         let mut outbox = Outbox::default();
         for ((key, partition_epoch), result) in bases.into_iter().zip(results) {
-            tracing::debug!(node = broker.0, partition = %key, base = partition_epoch.0, ?result, "proposed other in-sync replicas");
+            let base = partition_epoch.0;
+            tracing::debug!(node = broker.0, partition = %key, base, ?result, "proposed other in-sync replicas");
             let event = Event::AlterAnswered { partition_epoch, result };
             self.owner().borrow_mut().step(key, event, &mut outbox);
         }

@@ -1,10 +1,12 @@
-//! Seeds of clusters, and faults that they must find, one at a time and when a person asks: `cargo test` runs none of
-//! them yet.
+//! Seeds of clusters, and faults that they must find.
 
 use super::run;
 use crate::base::mutant::{Mutant, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::Level;
+
+/// Seeds of one `cargo test`.
+const SEEDS: u64 = 60;
 
 /// Seeds within which every planted fault must be noticed.
 const MUTANT_SEEDS: u64 = 2000;
@@ -32,6 +34,30 @@ fn one_seed() {
         tracing_subscriber::fmt().with_max_level(level).without_time().init();
         println!("{:?}", run(seed));
     }
+}
+
+fn seeds_that_failed() -> impl Iterator<Item = u64> {
+    let lines = include_str!("../../../tests/cluster-seeds.txt").lines();
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+}
+
+#[test]
+fn acknowledged_records_survive_every_seed() {
+    let mut acknowledged = 0;
+    for seed in seeds_that_failed().chain(0..SEEDS) {
+        println!("seed {seed}");
+        acknowledged += run(seed).acknowledged;
+    }
+    assert!(acknowledged > 300 * 60, "the runs do something: {acknowledged} records");
+}
+
+#[test]
+fn a_seed_is_a_run_and_another_seed_another() {
+    let first: Vec<_> = (0..6).map(run).collect();
+    assert_eq!(first, (0..6).map(run).collect::<Vec<_>>());
+    assert!(first.windows(2).all(|pair| pair[0].trace != pair[1].trace));
 }
 
 /// Runs as many seeds, each twice: `RINGLOG_CLUSTER_SEEDS=100 cargo test --lib sim::cluster::tests::seeds --
