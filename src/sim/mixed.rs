@@ -115,7 +115,7 @@ impl Member {
     /// shared out its partitions is what the first member of the other one is to find now and then.
     fn is_classic(&self) -> bool {
         let exec = &self.run.exec;
-        let fashion = exec.now().as_millis() / FASHION_MS % 2 == 0;
+        let fashion = (exec.now().as_millis() / FASHION_MS).is_multiple_of(2);
         if exec.chance(85) { fashion } else { !fashion }
     }
 
