@@ -1,7 +1,7 @@
 //! What makes a node a member of a cluster: its roles, its peers, and how patient it is with them.
 
 use super::layers::Layers;
-use crate::base::{NodeId, TopicId};
+use crate::base::NodeId;
 use std::time::Duration;
 
 /// What a process does.
@@ -138,10 +138,14 @@ impl ClusterConf {
             !self.has_peers() || cluster_id.is_some(),
             "cluster.id: must be set where peer.listen is, the same on all nodes of the cluster".to_owned(),
         );
-        let known = cluster_id.is_none_or(|id| id.parse::<TopicId>().is_ok());
+        // As in Kafka, the last character may have bits that no id needs.
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         claim(
-            known,
-            format!("cluster.id = {}: must be 22 characters of base64", cluster_id.unwrap_or_default()),
+            cluster_id.is_none_or(|id| id.len() == 22 && id.bytes().all(is_base64)),
+            format!(
+                "cluster.id = {}: must be 22 characters of base64 for URLs",
+                cluster_id.unwrap_or_default()
+            ),
         );
         // A process that is told of others and not of itself would wait for a quorum that it isn't in.
         claim(

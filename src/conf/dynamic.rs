@@ -26,13 +26,14 @@ pub const DYNAMIC: &[&str] = &[
     "producer.id.expiration.ms",
 ];
 
-/// Rates that `kafka-reassign-partitions --throttle` sets and takes back. There is nothing to throttle yet, so they are
-/// kept and have no effect (row 123).
-pub const RATES: &[&str] = &[
-    "follower.replication.throttled.rate",
-    "leader.replication.throttled.rate",
-    "replica.alter.log.dirs.io.max.bytes.per.second",
-];
+/// Bytes a second that replicas which topics name may copy to this broker.
+pub const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
+/// Bytes a second that followers may copy from replicas here which topics name.
+pub const LEADER_RATE: &str = "leader.replication.throttled.rate";
+
+/// Rates that `kafka-reassign-partitions --throttle` sets and takes back. Between directories of a broker, of which
+/// there is one, nothing moves: the last one has no effect (row 123).
+pub const RATES: &[&str] = &[FOLLOWER_RATE, LEADER_RATE, "replica.alter.log.dirs.io.max.bytes.per.second"];
 
 /// What a rate may be.
 pub(super) const RATE: Kind = Kind::Int { min: 0, max: i64::MAX };

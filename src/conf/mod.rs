@@ -13,7 +13,7 @@ pub use broker::{
     BrokerConf, Durability, FlushScopeChoice, LogSettings, MemorySettings, NetSettings, TopicSettings,
 };
 pub use cluster::{ClusterConf, Roles, Voter};
-pub use dynamic::{InForce, Synonym};
+pub use dynamic::{FOLLOWER_RATE, InForce, LEADER_RATE, Synonym};
 pub use explain::{explain, sample};
 pub use keys::{KEYS, Key, Kind, nearest};
 pub use layers::{Layers, PROFILES, Source};

@@ -25,6 +25,7 @@ table! {
     Counter isr_proposals_total = "Changes of in-sync replicas that leaders here asked for.";
     Counter isr_shrinks_total = "Times that a partition led here lost an in-sync replica.";
     Counter isr_expands_total = "Times that a partition led here got another in-sync replica.";
+    Counter unclean_elections_total = "Partitions that this node gave a leader which may lack acknowledged records.";
     Gauge partitions_led = "Partitions that are led here.";
     Gauge partitions_under_replicated = "Partitions led here of which not all replicas are in sync.";
     Gauge partitions_under_min_isr = "Partitions led here of which fewer are in sync than min.insync.replicas.";
@@ -134,6 +135,11 @@ impl ShardMetrics {
     pub fn isr_changed(&self, shrunk: u64, expanded: u64) {
         self.isr_shrinks_total.add(shrunk);
         self.isr_expands_total.add(expanded);
+    }
+
+    /// So many partitions got a leader that may lack acknowledged records.
+    pub fn unclean_elections(&self, count: u64) {
+        self.unclean_elections_total.add(count);
     }
 
     /// How replicas here fare.

@@ -199,7 +199,9 @@ fn plan_read<F: Files>(
     let mut reply = partition.replica.read_reply(op.read_committed);
     // What committed readers may not see yet doesn't wake them.
     let beyond = if op.follower.is_some() { bounds.upto } else { reply.high_watermark };
-    if bounds.from >= bounds.upto || (op.max_bytes == 0 && !op.first_whole) {
+    // A follower that may have no bytes at all is held back (`replication::throttle`).
+    let whole = op.first_whole && op.follower.is_none();
+    if bounds.from >= bounds.upto || (op.max_bytes == 0 && !whole) {
         return Planned::nothing(reply, beyond);
     }
     let plan = match op.follower {

@@ -78,6 +78,8 @@ impl<B: Broker> Shard<B> {
         let facts = asked.then(|| self.quorum_facts());
         let turn = self.coordinator(|it| it.decide_turn(facts.as_ref())).flatten();
         let Some((records, answers)) = turn else { return false };
+        self.metrics()
+            .unclean_elections(answers.iter().flat_map(|(_, outcomes)| outcomes).map(unclean).sum());
         if records.is_empty() {
             self.answer_at_commit(answers);
             return true;
@@ -212,6 +214,12 @@ impl<B: Broker> Shard<B> {
             }
         }
     }
+}
+
+/// Of how many partitions a replica came to lead that may lack acknowledged records.
+fn unclean(outcome: &Outcome) -> u64 {
+    let Outcome::Elected(all) = outcome else { return 0 };
+    all.iter().filter(|elected| elected.result == Ok(true)).count() as u64
 }
 
 impl<F: Files> Coordinator<F> {

@@ -58,6 +58,7 @@ impl<B: Broker> Shard<B> {
         };
         drop(owner);
         self.metrics().copied(bytes);
+        self.note_followed(key, bytes);
         self.deliver(outbox);
         outcome
     }

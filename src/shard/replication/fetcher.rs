@@ -83,8 +83,12 @@ impl<B: Broker> Shard<B> {
             let Some(position) = position.filter(|_| partition.state == PartitionState::Online) else {
                 continue;
             };
-            if !resting.contains_key(key) {
-                asked.insert(*key, position);
+            if resting.contains_key(key) {
+                continue;
+            }
+            match self.follower_throttle(*key) {
+                Some(wait) => drop(resting.insert(*key, now + wait)),
+                None => drop(asked.insert(*key, position)),
             }
         }
         (asked, resting.values().min().map(|until| until.saturating_sub(now)))

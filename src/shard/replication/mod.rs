@@ -16,6 +16,9 @@ mod fetcher;
 mod isr;
 mod roles;
 mod serve;
+mod throttle;
+
+pub use roles::ReplicaFacts;
 
 use super::notify::Notify;
 use crate::base::{NodeId, ShardId, TopicPartition};
@@ -42,6 +45,9 @@ pub(super) struct Replication {
     /// Replicas whose logs are being cut.
     cutting: RefCell<BTreeSet<TopicPartition>>,
     cut_done: Notify,
+    /// What throttled replicas may still copy, and what may still be copied from here.
+    followed: RefCell<throttle::Budget>,
+    led: RefCell<throttle::Budget>,
     /// Some shard's log directory failed. On shard 0.
     log_dir_failed: Cell<bool>,
 }

@@ -51,7 +51,12 @@ impl<B: Broker> Shard<B> {
     pub(in crate::shard) async fn answer_replica_fetch(&self, fetch: ReplicaFetch) -> ReplicaFetched {
         let deadline = self.world().mono() + millis(fetch.max_wait_ms);
         let (min_bytes, max_bytes) = (size(fetch.min_bytes), size(fetch.max_bytes));
-        let reads = fetch.partitions.iter().map(|read| (read.partition, op(&fetch, read))).collect();
+        let reads = fetch.partitions.iter().map(|read| {
+            let held_back = self.leader_throttle(read.partition, fetch.replica);
+            let max_bytes = if held_back { 0 } else { size(read.max_bytes) };
+            (read.partition, ReadOp { max_bytes, ..op(&fetch, read) })
+        });
+        let reads = reads.collect();
         let set = self.origin().borrow_mut().number();
         let asker = (fetch.replica, fetch.shard);
         self.supersede(asker, set);
@@ -86,7 +91,12 @@ impl<B: Broker> Shard<B> {
         let replies = self.served(set, |served| std::mem::take(&mut served.replies)).unwrap_or_default();
         let told = fetch.partitions.iter().zip(replies).filter_map(|(read, reply)| data(read, reply));
         let fetched = ReplicaFetched { partitions: told.collect() };
-        let bytes = fetched.partitions.iter().flat_map(|data| &data.records).map(bytes::Bytes::len).sum();
+        let mut bytes = 0;
+        for data in &fetched.partitions {
+            let of_it = data.records.iter().map(bytes::Bytes::len).sum();
+            self.note_led(data.partition, fetch.replica, of_it);
+            bytes += of_it;
+        }
         self.metrics().replicated(bytes);
         drop(guard);
         fetched
@@ -173,7 +183,7 @@ fn op(fetch: &ReplicaFetch, read: &ReplicaRead) -> ReadOp {
         current_leader_epoch: read.leader_epoch,
         offset: read.offset,
         last_fetched_epoch: read.last_epoch,
-        max_bytes: size(read.max_bytes),
+        max_bytes: 0,
         first_whole: false,
         read_committed: false,
         follower: Some(FollowerRead { id, broker_epoch, flushed }),
