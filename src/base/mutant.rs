@@ -198,15 +198,11 @@ impl Mutant {
         Mutant::AckBeforeFlush,
         Mutant::CommitUnderMinIsr,
         Mutant::CommittedIsrOnly,
-        Mutant::CountUnflushed,
-        Mutant::AnyLeaderEpoch,
         Mutant::IgnoreDivergence,
         Mutant::TruncateToHighWatermark,
-        Mutant::UndurableCut,
         Mutant::ForgetEpochs,
         Mutant::ElectAnyone,
-        Mutant::UnflushedVote,
-        Mutant::UnflushedAppend,
+        Mutant::JoinBeforeEpochStart,
     ];
 
     /// Those of compaction that its own random histories must notice, for they take transactions.

@@ -173,6 +173,12 @@ impl Replica {
         self.epoch
     }
 
+    /// End of what survives a loss of power.
+    #[must_use]
+    pub fn durable(&self) -> Offset {
+        self.durable
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn rules(&self) -> &Rules {

@@ -39,6 +39,7 @@ mod view;
 pub use lag::Behind;
 pub use lifecycle::Setup;
 pub use message::{Message, Origin, ReadBudget};
+pub use replication::ReplicaFacts;
 
 use crate::api::{Context, FetchSessions, NodeInfo, RequestHeader};
 use crate::base::limits::FRAME_BYTES_MAX;

@@ -9,7 +9,7 @@ use crate::base::BrokerEpoch;
 use crate::conf::BrokerConf;
 use crate::metrics::ShardTables;
 use crate::seam::FlushScope;
-use crate::shard::{Broker, Message, Setup, Shard};
+use crate::shard::{Broker, Message, ReplicaFacts, Setup, Shard};
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -179,6 +179,12 @@ impl Node {
             clean_epoch,
             tables: ShardTables::default(),
         })
+    }
+
+    /// How the replicas of its process fare; none while no process serves.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<ReplicaFacts> {
+        self.running.borrow().iter().flat_map(Shard::replicas).collect()
     }
 
     /// Opens a connection to some shard; `None` while no process serves.

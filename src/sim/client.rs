@@ -62,7 +62,10 @@ pub const END_TXN_RISING: Call = Call(26, 5);
 pub const TXN_OFFSET_COMMIT: Call = Call(28, 3);
 /// `TxnOffsetCommit` that adds the group to the transaction.
 pub const TXN_OFFSET_COMMIT_IMPLICIT: Call = Call(28, 5);
-
+/// `ElectLeaders`.
+pub const ELECT_LEADERS: Call = Call(43, 2);
+/// `AlterPartitionReassignments`.
+pub const ALTER_PARTITION_REASSIGNMENTS: Call = Call(45, 1);
 /// `ConsumerGroupHeartbeat`.
 pub const CONSUMER_HEARTBEAT: Call = Call(68, 1);
 

@@ -136,12 +136,6 @@ impl Exec {
         self.0.ready.borrow_mut().push(number);
     }
 
-    /// Drops all tasks: the run is over.
-    pub fn clear(&self) {
-        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
-        drop(tasks);
-    }
-
     /// Ends all tasks of a group where they stand.
     pub fn kill(&self, group: Group) {
         let mut killed = Vec::new();

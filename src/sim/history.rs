@@ -110,6 +110,12 @@ impl History {
         self.seen.last_key_value().map_or(0, |(offset, _)| *offset)
     }
 
+    /// Where the records end that were read.
+    #[must_use]
+    pub fn seen_end(&self) -> Offset {
+        self.seen.last_key_value().map_or(0, |(offset, _)| offset + 1)
+    }
+
     /// Records acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> usize {

@@ -161,6 +161,11 @@ impl Network {
         self.lines.doors.borrow_mut().insert(address.to_owned(), (host, Rc::new(door)));
     }
 
+    /// Nobody listens any more: doors hold the nodes that hold this network.
+    pub fn close(&self) {
+        self.lines.doors.borrow_mut().clear();
+    }
+
     /// A node's process has ended; with the power gone its connections only fall silent, and are reset when the
     /// machine is back or a peer's patience ends.
     pub fn end_host(&self, host: Host, dark: bool) {

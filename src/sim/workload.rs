@@ -123,7 +123,7 @@ pub(super) struct ClearAtEnd(pub(super) Exec);
 
 impl Drop for ClearAtEnd {
     fn drop(&mut self) {
-        self.0.clear();
+        self.0.end();
     }
 }
 

@@ -1,11 +1,12 @@
 //! What replicas are: leaders or followers, as the metadata says; and coordinators, which go with leadership.
 
-use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, TopicPartition};
+use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition};
 use crate::cluster::{ClusterState, NO_LEADER, PartitionEntry};
 use crate::metrics::ReplicasSeen;
 use crate::replica::{Assignment, Event, Member};
 use crate::seam::World;
 use crate::shard::owner::Outbox;
+use crate::shard::partition::PartitionState;
 use crate::shard::{Broker, Shard};
 
 /// What the metadata says of a partition. A shard begins with a state that knows this very process.
@@ -25,7 +26,44 @@ fn assignment(state: &ClusterState, entry: &PartitionEntry) -> Assignment {
     }
 }
 
+/// How one replica fares, for whoever watches a cluster from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaFacts {
+    /// Its partition.
+    pub partition: TopicPartition,
+    /// It leads, under this epoch.
+    pub leads: Option<LeaderEpoch>,
+    /// Where its log ends.
+    pub end: Offset,
+    /// Where what survives a loss of power ends.
+    pub durable: Offset,
+    /// End of what it knows to be committed.
+    pub high_watermark: Offset,
+    /// What the metadata says of the partition, as far as this node knows.
+    pub entry: Option<PartitionEntry>,
+}
+
 impl<B: Broker> Shard<B> {
+    /// How this shard's replicas fare.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<ReplicaFacts> {
+        let (owner, view) = (self.owner().borrow(), self.0.view.borrow());
+        let online =
+            owner.partitions.iter().filter(|(_, partition)| partition.state == PartitionState::Online);
+        let facts = online.map(|(key, partition)| {
+            let replica = &partition.replica;
+            ReplicaFacts {
+                partition: *key,
+                leads: replica.is_leading().then(|| replica.epoch()),
+                end: replica.log_end(),
+                durable: replica.durable(),
+                high_watermark: replica.high_watermark(),
+                entry: view.partition(*key).cloned(),
+            }
+        });
+        facts.collect()
+    }
+
     /// This node's id.
     pub(in crate::shard) fn me(&self) -> NodeId {
         NodeId(self.0.node.id)

@@ -81,5 +81,6 @@ fn isolate(cluster: &Rc<Cluster>, node: &Rc<Node>) {
 /// No further trouble comes, and the lines are whole. Processes that are down come back by themselves.
 pub(super) fn over(cluster: &Rc<Cluster>) {
     tracing::info!(at = ?cluster.exec.now(), "the trouble is over");
+    cluster.calm.set(true);
     cluster.network.heal_all();
 }

@@ -92,14 +92,16 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
     }
 }
 
-/// Reads a partition from its leader to its end.
+/// Reads a partition from its leader to its end. A leader that is new doesn't know at once that all is committed that
+/// was read from the one before: it is asked again.
 async fn read_whole(cluster: &Rc<Cluster>, place: Place) -> i64 {
     let mut router = Router::new(cluster.clone());
     let until = cluster.exec.now() + LIVENESS;
     loop {
-        assert!(cluster.exec.now() < until, "{place:?} can't be read");
+        assert!(cluster.exec.now() < until, "{place:?} can't be read to its end");
         if let Some(client) = router.leader(place).await
             && let Some(end) = read_all(cluster, &client, place, router.epoch(place)).await
+            && end >= cluster.histories.borrow()[&place].seen_end()
         {
             return end;
         }

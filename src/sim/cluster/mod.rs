@@ -6,10 +6,12 @@
 mod consumer;
 mod faults;
 mod health;
+mod mover;
 mod producer;
 mod router;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use super::admin::wanted_topic;
 use super::broker::Node;
@@ -45,6 +47,8 @@ pub(super) struct Cluster {
     pub(super) shape: Shape,
     /// What clients know, by partition.
     pub(super) histories: RefCell<BTreeMap<Place, History>>,
+    /// No further trouble comes.
+    calm: Cell<bool>,
     /// Producers send no new records any more.
     ending: Cell<bool>,
     /// Clients that still have something to do.
@@ -82,9 +86,19 @@ pub(super) fn run(seed: u64) -> Outcome {
     let exec = Exec::new(seed);
     let _end = ClearAtEnd(exec.clone());
     let cluster = Cluster::new(&exec);
+    let _close = CloseAtEnd(cluster.network.clone());
     exec.run(cluster.clone().live(), STEPS_MAX);
     let acknowledged = cluster.histories.borrow().values().map(History::acknowledged).sum();
     Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, time: exec.now() }
+}
+
+/// Without this a run, and one that panicked too, would stay in memory.
+struct CloseAtEnd(Network);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Cluster {
@@ -106,6 +120,7 @@ impl Cluster {
             nodes,
             shape,
             histories: RefCell::default(),
+            calm: Cell::new(false),
             ending: Cell::new(false),
             busy: Cell::new(0),
         })
@@ -120,11 +135,15 @@ impl Cluster {
             let mut histories = self.histories.borrow_mut();
             histories.extend((0..partitions).map(|partition| ((topic, partition), History::default())));
         }
+        self.exec.spawn(CLIENTS, watch::over(self.clone()));
         for (id, place) in (0..).zip(self.drawn_places(4)) {
             self.spawn(producer::Producer::new(self.clone(), id, place).run());
         }
         for place in self.drawn_places(3) {
             self.spawn(consumer::read(self.clone(), place));
+        }
+        if self.exec.chance(50) {
+            self.spawn(mover::operate(self.clone()));
         }
         for _ in 0..2 + self.exec.below(6) {
             faults::trouble(&self).await;

@@ -9,7 +9,7 @@ use tracing::Level;
 const SEEDS: u64 = 60;
 
 /// Seeds within which every planted fault must be noticed.
-const MUTANT_SEEDS: u64 = 2000;
+const MUTANT_SEEDS: u64 = 400;
 
 /// Seeds that are known to notice a fault; tried first.
 fn seeds_that_noticed(mutant: Mutant) -> impl Iterator<Item = u64> {
@@ -60,16 +60,15 @@ fn a_seed_is_a_run_and_another_seed_another() {
     assert!(first.windows(2).all(|pair| pair[0].trace != pair[1].trace));
 }
 
-/// Runs as many seeds, each twice: `RINGLOG_CLUSTER_SEEDS=100 cargo test --lib sim::cluster::tests::seeds --
-/// --nocapture`.
-/// `RINGLOG_CLUSTER_FROM` says where to begin.
+/// Runs as many seeds: `RINGLOG_CLUSTER_SEEDS=100 cargo test --lib sim::cluster::tests::more_seeds -- --nocapture`.
+/// `RINGLOG_CLUSTER_FROM` says where to begin. Every tenth runs twice.
 #[test]
-fn seeds() {
+fn more_seeds() {
     let from = asked("RINGLOG_CLUSTER_FROM").unwrap_or(0);
     for seed in from..from + asked("RINGLOG_CLUSTER_SEEDS").unwrap_or(0) {
         let outcome = run(seed);
         println!("seed {seed}: {outcome:?}");
-        assert_eq!(run(seed), outcome, "a seed is a run");
+        assert!(!seed.is_multiple_of(10) || run(seed) == outcome, "a seed is a run");
     }
 }
 
@@ -87,7 +86,21 @@ fn caught(mutant: Mutant) -> Option<u64> {
 fn one_mutant() {
     #[expect(clippy::disallowed_methods, reason = "a person names the fault")]
     let Ok(name) = std::env::var("RINGLOG_CLUSTER_MUTANT") else { return };
-    let mutant =
-        Mutant::OF_CLUSTERS.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
+    let known =
+        [Mutant::OF_CLUSTERS, Mutant::OF_REPLICATION, Mutant::OF_ELECTIONS, Mutant::OF_QUORUM].concat();
+    let mutant = known.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
     println!("{mutant:?}: seed {:?}", caught(*mutant));
+}
+
+#[test]
+fn every_planted_fault_is_caught() {
+    let missed: Vec<_> = Mutant::OF_CLUSTERS
+        .iter()
+        .filter(|mutant| {
+            let seed = caught(**mutant);
+            println!("{mutant:?}: seed {seed:?}");
+            seed.is_none()
+        })
+        .collect();
+    assert!(missed.is_empty(), "no seed notices {missed:?}");
 }
