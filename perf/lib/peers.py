@@ -135,7 +135,7 @@ class Member:
     def ringlog(self):
         voters = ",".join(f"{nth + 1}@127.0.0.1:{port + self.PEERS}" for nth, port in enumerate(self.ports))
         peer = self.ports[self.node - 1] + self.PEERS
-        pairs = {"node.id": self.node, "cluster.id": "perf-cluster-of-three0", "peer.listen": f"127.0.0.1:{peer}",
+        pairs = {"node.id": self.node, "cluster.id": "perf-cluster-of-threeA", "peer.listen": f"127.0.0.1:{peer}",
                  "coordinator.voters": voters}
         return [word for key, value in pairs.items() for word in ("--set", f"{key}={value}")]
 
