@@ -99,6 +99,8 @@ pub(super) struct Net {
     wires: BTreeMap<(u64, u64), (NodeId, NodeId, Bytes)>,
     /// Who can't reach whom.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Whether that lasts.
+    stays_cut: bool,
     leaders: BTreeMap<u64, NodeId>,
     /// What is committed, and the state after it.
     history: BTreeMap<u64, (Committed, u64)>,
@@ -159,6 +161,7 @@ impl Net {
             count: 0,
             wires: BTreeMap::new(),
             cut: BTreeSet::new(),
+            stays_cut: false,
             leaders: BTreeMap::new(),
             history: BTreeMap::new(),
             proposals: 0,
@@ -406,7 +409,7 @@ impl Net {
         }
         let id = self.ids[usize::try_from(self.random.below(self.ids.len() as u64)).expect("a few")];
         for of in self.ids.clone() {
-            if self.nodes[&of].role.acting {
+            if self.nodes[&of].quorum.is_some() && self.nodes[&of].role.acting {
                 let change = if self.members(of).votes(id) { remove(id) } else { add(id) };
                 self.step(of, Input::Change(change))?;
             }
@@ -421,6 +424,7 @@ impl Net {
 
     /// Cuts a node off from all others, or lets all reach each other again.
     pub(super) fn cut_off(&mut self, id: Option<NodeId>) {
+        self.stays_cut = id.is_some();
         self.cut = match id {
             Some(id) => self.ids.iter().flat_map(|other| [(id, *other), (*other, id)]).collect(),
             None => BTreeSet::new(),
@@ -448,7 +452,7 @@ impl Net {
                 self.cut.insert((other, one));
             }
         }
-        if self.random.chance(5) {
+        if self.random.chance(5) && !self.stays_cut {
             self.cut.clear();
         }
         Ok(())

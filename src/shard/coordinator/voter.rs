@@ -50,6 +50,8 @@ struct Outgoing {
 
 /// What a step leaves to do besides its effects.
 struct Stepped {
+    /// There is nothing to do.
+    idle: bool,
     /// Those to whom there are messages for the first time.
     fresh: Vec<(NodeId, Rc<Outgoing>)>,
     /// Whether this node has a vote now, if that has changed.
@@ -147,8 +149,8 @@ impl<B: Broker> Shard<B> {
     pub(super) fn step_quorum(&self, input: Input) -> Effects {
         let (mut out, this) = (Effects::default(), self.this_node());
         let stepped = self.coordinator(|it| Some(it.voter.as_mut()?.step(input, this, &mut out))).flatten();
-        let Some(Stepped { fresh, votes }) = stepped else { return out };
-        if out.is_empty() && votes.is_none() {
+        let Some(Stepped { idle, fresh, votes }) = stepped else { return out };
+        if idle {
             return out;
         }
         for (to, outgoing) in fresh {
@@ -240,6 +242,7 @@ impl<F: Files> Voter<F> {
         self.quorum.step(input, out);
         let votes = self.quorum.members().votes(this);
         let changed = std::mem::replace(&mut self.votes, votes) != votes;
+        let idle = out.is_empty() && !changed;
         let mut fresh = Vec::new();
         if let Some(write) = out.write.take() {
             assert!(self.write.is_none(), "one write at a time");
@@ -261,7 +264,7 @@ impl<F: Files> Voter<F> {
             }
             outgoing.due.notify();
         }
-        Stepped { fresh, votes: changed.then_some(votes) }
+        Stepped { idle, fresh, votes: changed.then_some(votes) }
     }
 }
 
