@@ -1,6 +1,6 @@
 //! The machine.
 
-use super::change::{Joining, adopt, change, propose_members};
+use super::change::{Joining, adopt, change, may_campaign, propose_members};
 use super::disk::{Recovered, Stand};
 use super::effects::{Changed, Committed, Effects, Input, Proposed, Refusal, Role, Snapshot};
 use super::engine::{hand_over, post, propose, take_batch, voter, whole};
@@ -204,7 +204,9 @@ impl Quorum {
                 }
             }
             Input::Tick => {
-                node.tick();
+                if node.raft.state == StateRole::Leader || may_campaign(node) {
+                    node.tick();
+                }
                 if self.role.acting
                     && let Some(members) = self.joining.tick(node, self.conf.join_ticks)
                 {
@@ -252,6 +254,9 @@ impl Quorum {
             if !conf.voters.contains(&this) && !conf.learners.contains(&this) {
                 conf.learners.push(this);
             }
+        }
+        if message.get_msg_type() == MessageType::MsgTimeoutNow && !may_campaign(node) {
+            return;
         }
         match judge(node, &message) {
             Verdict::Take => {
