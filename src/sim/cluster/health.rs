@@ -20,7 +20,7 @@ pub(super) async fn recovers(cluster: &Rc<Cluster>) {
     within(cluster, "all replicas in sync", async || is_whole(cluster).await).await;
 }
 
-async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
+pub(super) async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
     let until = cluster.exec.now() + LIVENESS;
     while !holds().await {
         assert!(cluster.exec.now() < until, "{what}: not so {LIVENESS:?} after the trouble");
