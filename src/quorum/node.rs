@@ -247,6 +247,10 @@ impl Quorum {
         if is_campaign(&message) && members.get(from).is_none() && !members.all.is_empty() {
             out.send.extend(Message::Members(members.clone()).encode().map(|bytes| (from, bytes)));
         }
+        // Who has nothing and isn't to vote may be an old voter with a new disk: it doesn't know whom it voted for.
+        if is_campaign(&message) && node.raft.raft_log.last_index() == 0 && !members.votes(self.conf.id) {
+            return;
+        }
         if message.has_snapshot() {
             // The crate takes none that doesn't name who takes it. This one may be older than the entry that does.
             let conf = message.mut_snapshot().mut_metadata().mut_conf_state();

@@ -17,10 +17,21 @@ pub(super) const LIVENESS: Duration = Duration::from_secs(60);
 
 /// Waits until all nodes serve and every partition has a leader and all its replicas in sync, as every node sees it.
 pub(super) async fn recovers(cluster: &Rc<Cluster>) {
-    within(cluster, "all replicas in sync", async || is_whole(cluster).await).await;
+    within(cluster, "all replicas in sync", async || stays_whole(cluster).await).await;
 }
 
-async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
+/// Whether it is whole and stays so for a while: what nodes say that were cut off is what they heard before.
+async fn stays_whole(cluster: &Rc<Cluster>) -> bool {
+    for _ in 0..6 {
+        if !is_whole(cluster).await {
+            return false;
+        }
+        cluster.exec.sleep(Duration::from_millis(500)).await;
+    }
+    true
+}
+
+pub(super) async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
     let until = cluster.exec.now() + LIVENESS;
     while !holds().await {
         assert!(cluster.exec.now() < until, "{what}: not so {LIVENESS:?} after the trouble");

@@ -1,12 +1,15 @@
 //! Seeds of clusters, and faults that they must find.
 
-use super::run;
+use super::{run, run_changing};
 use crate::base::mutant::{Mutant, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::Level;
 
 /// Seeds of one `cargo test`.
 const SEEDS: u64 = 60;
+
+/// Seeds of it in which voters join and leave.
+const CHANGING_SEEDS: u64 = 25;
 
 /// Seeds within which every planted fault must be noticed.
 const MUTANT_SEEDS: u64 = 400;
@@ -51,6 +54,17 @@ fn acknowledged_records_survive_every_seed() {
         acknowledged += run(seed).acknowledged;
     }
     assert!(acknowledged > 300 * 60, "the runs do something: {acknowledged} records");
+}
+
+#[test]
+fn they_survive_while_voters_join_and_leave() {
+    let mut changes = 0;
+    let from = asked("RINGLOG_CLUSTER_FROM").unwrap_or(0);
+    for seed in from..from + asked("RINGLOG_CLUSTER_SEEDS").unwrap_or(CHANGING_SEEDS) {
+        println!("seed {seed}");
+        changes += u64::from(run_changing(seed).changes);
+    }
+    assert!(changes > CHANGING_SEEDS, "voters come and go: {changes} times");
 }
 
 #[test]
