@@ -16,10 +16,10 @@ use std::rc::Rc;
 /// Who votes first where voters change.
 pub(super) const FIRST: i32 = 1;
 
-/// Asks for changes until the run ends.
+/// Asks for changes until the trouble is over.
 pub(super) async fn change(cluster: Rc<Cluster>) {
     let mut router = Router::new(cluster.clone());
-    while !cluster.ending.get() {
+    while !cluster.calm.get() {
         let Some(client) = router.any() else {
             cluster.pause().await;
             continue;
