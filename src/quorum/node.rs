@@ -204,7 +204,9 @@ impl Quorum {
                 }
             }
             Input::Tick => {
-                node.tick();
+                if !is_hasty(node, self.conf.id) {
+                    node.tick();
+                }
                 if self.role.acting
                     && let Some(members) = self.joining.tick(node, self.conf.join_ticks)
                 {
@@ -247,6 +249,9 @@ impl Quorum {
         }
         // Who has nothing and isn't to vote may be an old voter with a new disk: it doesn't know whom it voted for.
         if is_campaign(&message) && node.raft.raft_log.last_index() == 0 && !members.votes(self.conf.id) {
+            return;
+        }
+        if is_hasty(node, self.conf.id) && leads_on(&message) {
             return;
         }
         if message.has_snapshot() {
@@ -415,7 +420,9 @@ impl Quorum {
         let raft = &node.raft;
         let leads = raft.state == StateRole::Leader;
         let acting = leads && (raft.apply_to_current_term() || planted(Mutant::ActEarly));
-        Role { term: raft.term, leader: node_id(raft.leader_id), acting }
+        // Who doesn't vote isn't told when another leads: what it heard last says nothing.
+        let leader = node_id(raft.leader_id).filter(|_| node.store().members().votes(self.conf.id));
+        Role { term: raft.term, leader, acting }
     }
 
     fn tell_role(&mut self, role: Role, out: &mut Effects) {
@@ -442,4 +449,22 @@ impl Quorum {
 /// Whether who sends this takes itself for a voter.
 fn is_campaign(message: &eraftpb::Message) -> bool {
     matches!(message.get_msg_type(), MessageType::MsgRequestPreVote | MessageType::MsgRequestVote)
+}
+
+/// Whether a voter would lead by its own vote alone, before its log is durable. The crate takes that for impossible: with
+/// others, who campaigns has sent for their votes, and that waits for the log.
+fn is_hasty(node: &RawNode<Store>, this: NodeId) -> bool {
+    let log = &node.raft.raft_log;
+    let alone = node.store().members().is_lone(this) && node.raft.state != StateRole::Leader;
+    alone && log.persisted < log.last_index()
+}
+
+/// Whether a message may make its receiver campaign, or win.
+fn leads_on(message: &eraftpb::Message) -> bool {
+    matches!(
+        message.get_msg_type(),
+        MessageType::MsgTimeoutNow
+            | MessageType::MsgRequestPreVoteResponse
+            | MessageType::MsgRequestVoteResponse
+    )
 }
