@@ -151,13 +151,6 @@ pub(super) fn furthest(node: &RawNode<Store>, this: NodeId) -> Option<u64> {
     others.map(|(id, it)| (it.matched, std::cmp::Reverse(*id))).max().map(|(_, id)| id.0)
 }
 
-/// Whether this voter may come to lead at once. One that is left alone does as soon as it campaigns, and the crate wants
-/// its log to be on the device by then.
-pub(super) fn may_campaign(node: &RawNode<Store>) -> bool {
-    let log = &node.raft.raft_log;
-    node.store().members().voters().count() > 1 || log.persisted == log.last_index()
-}
-
 /// The changes by which the crate comes to count by these members, each of one node. Those that join come first, so that
 /// somebody is always left.
 fn steps(node: &RawNode<Store>, members: &Members) -> Vec<ConfChangeV2> {

@@ -1,6 +1,6 @@
 //! The machine.
 
-use super::change::{Joining, adopt, change, may_campaign, propose_members};
+use super::change::{Joining, adopt, change, propose_members};
 use super::disk::{Recovered, Stand};
 use super::effects::{Changed, Committed, Effects, Input, Proposed, Refusal, Role, Snapshot};
 use super::engine::{hand_over, post, propose, take_batch, voter, whole};
@@ -204,7 +204,7 @@ impl Quorum {
                 }
             }
             Input::Tick => {
-                if node.raft.state == StateRole::Leader || may_campaign(node) {
+                if !is_hasty(node, self.conf.id) {
                     node.tick();
                 }
                 if self.role.acting
@@ -251,6 +251,9 @@ impl Quorum {
         if is_campaign(&message) && node.raft.raft_log.last_index() == 0 && !members.votes(self.conf.id) {
             return;
         }
+        if is_hasty(node, self.conf.id) && leads_on(&message) {
+            return;
+        }
         if message.has_snapshot() {
             // The crate takes none that doesn't name who takes it. This one may be older than the entry that does.
             let conf = message.mut_snapshot().mut_metadata().mut_conf_state();
@@ -258,9 +261,6 @@ impl Quorum {
             if !conf.voters.contains(&this) && !conf.learners.contains(&this) {
                 conf.learners.push(this);
             }
-        }
-        if message.get_msg_type() == MessageType::MsgTimeoutNow && !may_campaign(node) {
-            return;
         }
         match judge(node, &message) {
             Verdict::Take => {
@@ -420,7 +420,9 @@ impl Quorum {
         let raft = &node.raft;
         let leads = raft.state == StateRole::Leader;
         let acting = leads && (raft.apply_to_current_term() || planted(Mutant::ActEarly));
-        Role { term: raft.term, leader: node_id(raft.leader_id), acting }
+        // Who doesn't vote isn't told when another leads: what it heard last says nothing.
+        let leader = node_id(raft.leader_id).filter(|_| node.store().members().votes(self.conf.id));
+        Role { term: raft.term, leader, acting }
     }
 
     fn tell_role(&mut self, role: Role, out: &mut Effects) {
@@ -447,4 +449,22 @@ impl Quorum {
 /// Whether who sends this takes itself for a voter.
 fn is_campaign(message: &eraftpb::Message) -> bool {
     matches!(message.get_msg_type(), MessageType::MsgRequestPreVote | MessageType::MsgRequestVote)
+}
+
+/// Whether a voter would lead by its own vote alone, before its log is durable. The crate takes that for impossible: with
+/// others, who campaigns has sent for their votes, and that waits for the log.
+fn is_hasty(node: &RawNode<Store>, this: NodeId) -> bool {
+    let log = &node.raft.raft_log;
+    let alone = node.store().members().is_lone(this) && node.raft.state != StateRole::Leader;
+    alone && log.persisted < log.last_index()
+}
+
+/// Whether a message may make its receiver campaign, or win.
+fn leads_on(message: &eraftpb::Message) -> bool {
+    matches!(
+        message.get_msg_type(),
+        MessageType::MsgTimeoutNow
+            | MessageType::MsgRequestPreVoteResponse
+            | MessageType::MsgRequestVoteResponse
+    )
 }

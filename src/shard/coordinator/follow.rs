@@ -66,7 +66,8 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Answers a node that follows: entries that are committed, the state if they aren't kept, or after a while
-    /// nothing.
+    /// nothing. A node without a vote keeps no entries. It gives its state to who knows less: a node that was told of old
+    /// voters only so learns of new ones.
     pub(super) async fn answer_follower(
         &self,
         broker: NodeId,
@@ -75,6 +76,11 @@ impl<B: Broker> Shard<B> {
     ) -> Result<Followed, NotActing> {
         let there = || !self.votes() || self.coordinator(|it| it.index >= from) != Some(false);
         or(self.bells().committed.until(there), self.world().sleep(wait)).await;
+        if !self.votes() {
+            let state = self.committed_state().filter(|(index, _)| *index >= from);
+            let (committed, state) = state.ok_or_else(|| self.not_acting())?;
+            return Ok(Followed { snapshot: Some((committed, state)), entries: Vec::new(), committed });
+        }
         let now_ms = self.world().wall_ms();
         let not_acting = self.not_acting();
         let committed = self.coordinator(|it| {

@@ -104,7 +104,6 @@ impl<B: Broker> Shard<B> {
         let cluster = &self.conf().cluster;
         let takes_part = cluster.roles.coordinator;
         let voter = if takes_part { Some(self.load_voter().await?) } else { None };
-        let lone = voter.as_ref().is_some_and(|voter| voter.quorum.members().is_lone(self.this_node()));
         *self.0.coordinator.borrow_mut() = Some(Coordinator {
             state: ClusterState::new(&self.0.cluster_id),
             index: 0,
@@ -123,11 +122,13 @@ impl<B: Broker> Shard<B> {
             self.begin_voting();
         }
         self.world().spawn(self.clone().membership_task());
-        if lone {
-            // Whoever waits for nobody is ready when its journal is; and if that fails, it never is.
-            let settled = || self.coordinator(|it| it.role.acting || it.failure.is_some()) == Some(true);
-            self.bells().role.until(settled).await;
-        }
+        // Whoever waits for nobody is ready when its journal is; and if that fails, it never is.
+        let settled = |it: &mut Coordinator<_>| {
+            let members = it.voter.as_ref().map(|voter| voter.quorum.members());
+            let lone = members.is_some_and(|members| members.is_lone(self.this_node()));
+            !lone || it.role.acting || it.failure.is_some()
+        };
+        self.bells().role.until(|| self.coordinator(settled) == Some(true)).await;
         self.coordinator(|it| it.failure.clone()).flatten().map_or(Ok(()), Err)
     }
 

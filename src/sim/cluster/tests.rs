@@ -29,15 +29,15 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 /// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib sim::cluster::tests::one_seed --
-/// --nocapture`. With `RINGLOG_DEBUG=1`, more of it; with `RINGLOG_CLUSTER_VOTERS=1`,
-/// voters join and leave.
+/// --nocapture`. With `RINGLOG_DEBUG=1`, more of it; with `RINGLOG_CLUSTER_CHANGING=1`, the seed's run in which voters
+/// change.
 #[test]
 fn one_seed() {
     if let Some(seed) = asked("RINGLOG_CLUSTER_SEED") {
         let level = if asked("RINGLOG_DEBUG").is_some() { Level::DEBUG } else { Level::INFO };
         tracing_subscriber::fmt().with_max_level(level).without_time().init();
-        let changes = asked("RINGLOG_CLUSTER_VOTERS").is_some();
-        println!("{:?}", if changes { run_changing(seed) } else { run(seed) });
+        let changing = asked("RINGLOG_CLUSTER_CHANGING").is_some();
+        println!("{:?}", if changing { run_changing(seed) } else { run(seed) });
     }
 }
 
