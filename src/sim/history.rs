@@ -110,10 +110,11 @@ impl History {
         self.seen.last_key_value().map_or(0, |(offset, _)| *offset)
     }
 
-    /// Where the records end that were read.
+    /// Where the records end that were read or acknowledged.
     #[must_use]
-    pub fn seen_end(&self) -> Offset {
-        self.seen.last_key_value().map_or(0, |(offset, _)| offset + 1)
+    pub fn known_end(&self) -> Offset {
+        let seen = self.seen.last_key_value().map_or(0, |(offset, _)| offset + 1);
+        seen.max(self.acknowledged_end())
     }
 
     /// Records acknowledged so far.

@@ -104,7 +104,8 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
 }
 
 /// Reads a partition from its leader to its end. A leader that is new doesn't know at once that all is committed that
-/// was read from the one before: it is asked again.
+/// was read from the one before, or acknowledged by it, and one that was cut off doesn't know that it leads no more:
+/// they are asked again.
 async fn read_whole(cluster: &Rc<Cluster>, place: Place) -> i64 {
     let mut router = Router::new(cluster.clone());
     let until = cluster.exec.now() + LIVENESS;
@@ -112,7 +113,7 @@ async fn read_whole(cluster: &Rc<Cluster>, place: Place) -> i64 {
         assert!(cluster.exec.now() < until, "{place:?} can't be read to its end");
         if let Some(client) = router.leader(place).await
             && let Some(end) = read_all(cluster, &client, place, router.epoch(place)).await
-            && end >= cluster.histories.borrow()[&place].seen_end()
+            && end >= cluster.histories.borrow()[&place].known_end()
         {
             return end;
         }
