@@ -151,8 +151,8 @@ pub(super) fn furthest(node: &RawNode<Store>, this: NodeId) -> Option<u64> {
     others.map(|(id, it)| (it.matched, std::cmp::Reverse(*id))).max().map(|(_, id)| id.0)
 }
 
-/// The changes by which the crate comes to count by these members, each of one node. Those that join come first, so that
-/// somebody is always left.
+/// The changes by which the crate comes to count by these members, each of one node. Those that join come first, so
+/// that somebody is always left.
 fn steps(node: &RawNode<Store>, members: &Members) -> Vec<ConfChangeV2> {
     let now = node.raft.prs().conf().to_conf_state();
     let one = |id: u64, kind: ConfChangeType| {

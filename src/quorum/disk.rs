@@ -1,14 +1,16 @@
 //! The log's file: frames of whole blocks, each chained to the one before.
 //!
-//! A frame is: length of its body (u32), CRC-32C over all that follows (u32), CRC of the frame before (u32, 0 for the
-//! first), body, zeros up to the block's end. Since a frame names the CRC that it follows, it can be checked by
-//! itself: so damage in the middle is told from a torn end. A body is: version, this node, the members that the log began
-//! with, term, vote, commit index, the log's last index after the frame, a snapshot if the log begins anew with one,
-//! entries. An entry takes the place of all that the log had from its index on. Version 1 knew voters that never change:
-//! their ids stand for the members, and neither snapshots nor entries name any. It is read, and no more written.
+//! A frame is: length of its body (u32), CRC-32C over all that follows (u32), CRC of the frame before (u32, 0 for
+//! the first), body, zeros up to the block's end. Since a frame names the CRC that it follows, it can be checked by
+//! itself: so damage in the middle is told from a torn end. A body is: version, this node, the members that the log
+//! began with, term, vote, commit index, the log's last index after the frame, a snapshot if the log begins anew
+//! with one, entries. An entry takes the place of all that the log had from its index on. Version 1 knew voters that
+//! never change: their ids stand for the members, and neither snapshots nor entries name any. It is read, and no
+//! more written.
 //!
-//! A frame whose entries change the members says that the entry which changed them before is committed: a leader applies
-//! that first, and tells so with the next. So a voter that starts from its file is behind by one change at most.
+//! A frame whose entries change the members says that the entry which changed them before is committed: a leader
+//! applies that first, and tells so with the next. So a voter that starts from its file is behind by one change at
+//! most.
 
 use super::effects::{Committed, Snapshot};
 use super::members::{Members, members, put_members};

@@ -1,5 +1,5 @@
-//! How voters' messages travel: the crate's values in a codec of our own, the two by which a voter mends, and the one by
-//! which it learns that it is a voter no more.
+//! How voters' messages travel: the crate's values in a codec of our own, the two by which a voter mends, and the
+//! one by which it learns that it is a voter no more.
 //!
 //! Bounded like every decoder: nothing is allocated beyond the bytes that are there.
 

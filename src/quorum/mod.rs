@@ -2,8 +2,9 @@
 //! names (`docs/adr/0008-quorum.md`).
 //!
 //! `Quorum` steps on inputs (a tick, a message, a proposal, "this is durable") and fills `Effects`: frames to write,
-//! messages to send, entries that are committed. It knows nodes and bytes, no clock, no files, no metadata. `disk` is
-//! how the log lies in its file, `message` how it travels; `members` are those who agree, `change` is how others come to.
+//! messages to send, entries that are committed. It knows nodes and bytes, no clock, no files, no metadata. `disk`
+//! is how the log lies in its file, `message` how it travels; `members` are those who agree, `change` is how others
+//! come to.
 //!
 //! **Invariant:** what promises something to another voter (a vote, "I have these entries") is handed out only once the
 //! write that it rests on was reported durable. (the little network in `tests`, with planted faults)

@@ -50,8 +50,8 @@ enum Mind {
     Down,
 }
 
-/// One node's part in the coordinators' quorum, as a voter, or as one that may become a voter. Lives on shard 0 of a node
-/// with the coordinator's role.
+/// One node's part in the coordinators' quorum, as a voter, or as one that may become a voter. Lives on shard 0 of a
+/// node with the coordinator's role.
 pub struct Quorum {
     conf: QuorumConf,
     mind: Mind,
@@ -451,8 +451,8 @@ fn is_campaign(message: &eraftpb::Message) -> bool {
     matches!(message.get_msg_type(), MessageType::MsgRequestPreVote | MessageType::MsgRequestVote)
 }
 
-/// Whether a voter would lead by its own vote alone, before its log is durable. The crate takes that for impossible: with
-/// others, who campaigns has sent for their votes, and that waits for the log.
+/// Whether a voter would lead by its own vote alone, before its log is durable. The crate takes that for impossible:
+/// with others, who campaigns has sent for their votes, and that waits for the log.
 fn is_hasty(node: &RawNode<Store>, this: NodeId) -> bool {
     let log = &node.raft.raft_log;
     let alone = node.store().members().is_lone(this) && node.raft.state != StateRole::Leader;

@@ -1,9 +1,9 @@
 //! AddRaftVoter (key 80), versions 0 and 1: has a node that follows the metadata become a voter (KIP-853).
 //!
 //! The acting coordinator answers, whichever broker is asked, once the node has caught up and votes. Deviations: the
-//! first endpoint is taken for the node's `peer.advertised`, whatever its listener is called; the directory's id is only
-//! kept, to be told and to be named when the voter is removed; and a node that isn't there is given up after 10 seconds,
-//! whatever the request's timeout.
+//! first endpoint is taken for the node's `peer.advertised`, whatever its listener is called; the directory's id is
+//! only kept, to be told and to be named when the voter is removed; and a node that isn't there is given up after 10
+//! seconds, whatever the request's timeout.
 
 use super::{Api, Context, Plan};
 use crate::base::{ErrorCode, NodeId};

@@ -1,7 +1,7 @@
 //! RemoveRaftVoter (key 81), version 0: has a voter of the metadata be none (KIP-853).
 //!
-//! The acting coordinator answers, whichever broker is asked, once that is committed; if it removes itself it goes after
-//! that. Deviation: a directory's id of zeros stands for whichever the voter has.
+//! The acting coordinator answers, whichever broker is asked, once that is committed; if it removes itself it goes
+//! after that. Deviation: a directory's id of zeros stands for whichever the voter has.
 
 use super::k80_add_raft_voter::{check_cluster, result};
 use super::{Api, Context, Plan};

@@ -66,8 +66,8 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Answers a node that follows: entries that are committed, the state if they aren't kept, or after a while
-    /// nothing. A node without a vote keeps no entries. It gives its state to who knows less: a node that was told of old
-    /// voters only so learns of new ones.
+    /// nothing. A node without a vote keeps no entries. It gives its state to who knows less: a node that was told
+    /// of old voters only so learns of new ones.
     pub(super) async fn answer_follower(
         &self,
         broker: NodeId,

@@ -51,8 +51,8 @@ impl<B: Broker> Shard<B> {
         self.answer_proposal(from, outcomes);
     }
 
-    /// The node that acts, as far as this one knows; if it knows nobody, one voter after the other: those of the metadata,
-    /// and then those of the configuration, who may have been voters once and know others.
+    /// The node that acts, as far as this one knows; if it knows nobody, one voter after the other: those of the
+    /// metadata, and then those of the configuration, who may have been voters once and know others.
     pub(super) fn whom_to_ask(&self, turn: usize) -> Option<NodeId> {
         let this = self.this_node();
         let hint = self.coordinator(|it| it.hint).flatten().filter(|hint| *hint != this);

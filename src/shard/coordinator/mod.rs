@@ -1,10 +1,10 @@
 //! The metadata's log on this node: shard 0 follows it, and while this node leads the quorum, decides what enters it.
 //!
 //! `voter` drives this node's vote and `journal` keeps its file; a node without a vote follows those who have one
-//! (`follow`), and if it has the coordinator's role it keeps the machine by which it may get one. Either way committed entries come out in order, and `publish` takes them to every shard. `acting`
-//! decides commands while this node acts as the coordinator, `forward` takes them to whoever does. `membership`
-//! registers the broker and says that it lives, `standing` tells how the quorum fares, and `changes` waits for other
-//! voters.
+//! (`follow`), and if it has the coordinator's role it keeps the machine by which it may get one. Either way
+//! committed entries come out in order, and `publish` takes them to every shard. `acting` decides commands while
+//! this node acts as the coordinator, `forward` takes them to whoever does. `membership` registers the broker and
+//! says that it lives, `standing` tells how the quorum fares, and `changes` waits for other voters.
 //!
 //! **Invariant:** nobody is answered from what isn't committed. (`Pending` holds the answers; the simulator's mutant
 //! that answers before the journal is flushed)

@@ -115,8 +115,8 @@ impl<B: Broker> Shard<B> {
         if changed && ours != told {
             tracing::info!(voters = ours, "the voters aren't those of coordinator.voters any more");
         }
-        // Members change by the log alone. As long as they never have, a list that differs is a mistake, and a grave one:
-        // newcomers without a log could outvote the one that has it.
+        // Members change by the log alone. As long as they never have, a list that differs is a mistake, and a grave
+        // one: newcomers without a log could outvote the one that has it.
         if !changed && log.members.votes(conf.id) && ours != told {
             return Err(format!(
                 "coordinator.voters names nodes {told}, but the metadata journal is of the voters {ours}; \

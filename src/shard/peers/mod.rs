@@ -67,8 +67,8 @@ pub(super) struct Peers {
 }
 
 impl<B: Broker> Shard<B> {
-    /// Where peers reach a node: what it said of itself when it registered, what the metadata says of voters, or what this
-    /// node was told of them.
+    /// Where peers reach a node: what it said of itself when it registered, what the metadata says of voters, or
+    /// what this node was told of them.
     fn peer_address(&self, node: NodeId) -> Option<String> {
         let view = self.0.view.borrow();
         let registered = view.broker(node).map(|broker| broker.peer.to_string());

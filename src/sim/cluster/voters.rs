@@ -35,8 +35,8 @@ pub(super) async fn change(cluster: Rc<Cluster>) {
         };
         match answer {
             Some(0) => cluster.changes.set(cluster.changes.get() + 1),
-            // 7: another change goes on, the node is down, or nobody decides; 41: who decides has changed; 42: it is the
-            // last one; 126 and 127: it votes already, or doesn't.
+            // 7: another change goes on, the node is down, or nobody decides; 41: who decides has changed; 42: it is
+            // the last one; 126 and 127: it votes already, or doesn't.
             Some(7 | 41 | 42 | 126 | 127) => {}
             None => router.hang_up(),
             Some(error) => panic!("voters can't be changed: error {error}"),
