@@ -241,6 +241,32 @@ pub(crate) fn plant(mutant: Option<Mutant>) {
     PLANTED.set(mutant);
 }
 
+/// The first seed whose run fails while a fault is planted.
+#[cfg(test)]
+pub(crate) fn first_noticing<T>(
+    mutant: Mutant,
+    mut seeds: impl Iterator<Item = u64>,
+    run: impl Fn(u64) -> T,
+) -> Option<u64> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    plant(Some(mutant));
+    let found = seeds.find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
+    plant(None);
+    found
+}
+
+/// Asserts that a seed is found for each fault.
+#[cfg(test)]
+pub(crate) fn all_noticed(mutants: &[Mutant], noticing: impl Fn(Mutant) -> Option<u64>) {
+    let is_missed = |mutant: &&Mutant| {
+        let seed = noticing(**mutant);
+        println!("{mutant:?}: seed {seed:?}");
+        seed.is_none()
+    };
+    let missed: Vec<_> = mutants.iter().filter(is_missed).collect();
+    assert!(missed.is_empty(), "no seed notices {missed:?}");
+}
+
 /// Whether this fault is planted.
 #[cfg(test)]
 #[must_use]

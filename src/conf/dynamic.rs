@@ -104,7 +104,7 @@ impl<'a> InForce<'a> {
     /// What a key was changed to while running, if it was: next to no work where nothing is.
     #[must_use]
     pub fn change(&self, name: &str) -> Option<&'a str> {
-        let fits = |value: &&String| key(name).is_some_and(|key| key.kind.check(value).is_ok());
+        let fits = |value: &&String| kind(name).is_some_and(|kind| kind.check(value).is_ok());
         let changed =
             [self.of_this, self.of_all].into_iter().find_map(|changes| changes.get(name).filter(fits));
         changed.map(String::as_str)
@@ -140,12 +140,17 @@ impl<'a> InForce<'a> {
     }
 }
 
+/// What may be said of a setting, of those that are known.
+fn kind(name: &str) -> Option<Kind> {
+    if RATES.contains(&name) { Some(RATE) } else { key(name).map(|key| key.kind) }
+}
+
 /// Checks a change of a broker's setting; gives the value as it is kept.
 ///
 /// # Errors
 /// What is wrong with it, in Kafka's words.
 pub fn check_change(name: &str, value: &str) -> Result<String, String> {
-    let kind = if RATES.contains(&name) { RATE } else { key(name).map_or(Kind::Text, |key| key.kind) };
+    let kind = kind(name).unwrap_or(Kind::Text);
     let normal = kind.normal(value);
     match (name, normal.as_str()) {
         // Apache Kafka checks these two by hand, in words of their own.

@@ -241,17 +241,22 @@ impl<B: Broker> Shard<B> {
     }
 
     fn settings(&self, view: &ClusterState, topic: &Topic) -> (Rules, LogConf) {
-        let in_force = InForce {
-            start: self.conf(),
-            of_all: view.broker_configs(),
-            of_this: view.node_configs(NodeId(self.0.node.id)),
-        };
+        let in_force = self.in_force(view);
         let conf = TopicConf::check(&topic.configs, &in_force).unwrap_or_else(|problems| {
             // They were checked before they were committed; a broker default that changed since may clash.
             tracing::error!(topic = %topic.name, ?problems, "settings don't fit this broker; using its defaults");
             TopicConf::defaults(&in_force)
         });
         (rules(&conf, &in_force), log_conf(&conf))
+    }
+
+    /// This broker's settings as they are now.
+    pub(super) fn in_force<'a>(&'a self, view: &'a ClusterState) -> InForce<'a> {
+        InForce {
+            start: self.conf(),
+            of_all: view.broker_configs(),
+            of_this: view.node_configs(NodeId(self.0.node.id)),
+        }
     }
 
     pub(super) fn partition_dir(&self, key: TopicPartition) -> PathBuf {

@@ -113,8 +113,12 @@ impl History {
     /// Where the records end that were read or acknowledged.
     #[must_use]
     pub fn known_end(&self) -> Offset {
-        let seen = self.seen.last_key_value().map_or(0, |(offset, _)| offset + 1);
-        seen.max(self.acknowledged_end())
+        self.seen_end().max(self.acknowledged_end())
+    }
+
+    /// Where the records end that were read.
+    fn seen_end(&self) -> Offset {
+        self.seen.last_key_value().map_or(0, |(offset, _)| offset + 1)
     }
 
     /// Records acknowledged so far.
@@ -133,8 +137,7 @@ impl History {
         for (expected, offset) in (start..).zip(self.seen.range(start..).map(|(offset, _)| *offset)) {
             assert_eq!(expected, offset, "offsets follow each other");
         }
-        let last = self.seen.last_key_value().map_or(start, |(offset, _)| offset + 1);
-        assert_eq!(last.max(start), end, "no record that was seen is gone");
+        assert_eq!(self.seen_end().max(start), end, "no record that was seen is gone");
         for (offset, record) in self.acknowledged.range(start..) {
             assert_eq!(self.seen.get(offset), Some(record), "acknowledged at {offset}, but not there");
         }

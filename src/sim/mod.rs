@@ -5,7 +5,7 @@
 //! forgetful as `seam::files` allows, `net` and `world` carry messages. `broker` starts, kills and restarts the
 //! process, `client` speaks the protocol, `groups` and `mixed` are its members, who speak by `standing`, `txns` its
 //! transactional producers, `keyed` has a compacted topic, `copied` a follower's log, `workload` is one run,
-//! `history` and `ledger` judge it.
+//! `history` and `ledger` judge it, `seeds` says which runs there are.
 #![cfg(any(test, debug_assertions))]
 
 mod admin;
@@ -24,6 +24,8 @@ pub mod ledger;
 mod mixed;
 pub mod net;
 mod producer;
+#[cfg(test)]
+mod seeds;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,10 @@
 use super::broker::End;
 use super::exec::Exec;
 use super::keyed;
+use super::seeds::{asked, failed, mutant_asked, noticed};
 use super::workload::{Run, run};
-use crate::base::mutant::{Mutant, plant};
+use crate::base::mutant::{Mutant, all_noticed, first_noticing};
 use crate::conf::{Layers, Source};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds of one `cargo test`.
 const SEEDS: u64 = 500;
@@ -14,27 +14,11 @@ const SEEDS: u64 = 500;
 /// Seeds within which every planted fault must be noticed.
 const MUTANT_SEEDS: u64 = 3000;
 
-/// Seeds that are known to notice a fault; tried first, since a search may take hundreds. A change of the workload
-/// makes them stale, which costs time and nothing else.
-fn seeds_that_noticed(mutant: Mutant) -> impl Iterator<Item = u64> {
-    let lines = include_str!("../../tests/mutants.txt").lines();
-    let name = format!("{mutant:?}");
-    let seed = move |line: &str| line.strip_prefix(&name)?.strip_prefix(' ')?.trim().parse().ok();
-    lines.filter_map(seed)
-}
+/// Seeds that failed once.
+const FAILED: &str = include_str!("../../tests/seeds.txt");
 
-fn seeds_that_failed() -> impl Iterator<Item = u64> {
-    let lines = include_str!("../../tests/seeds.txt").lines();
-    lines
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
-}
-
-/// A number that a person gave.
-fn asked(name: &str) -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "a person names the seed")]
-    std::env::var(name).ok()?.parse().ok()
-}
+/// Seeds that notice a planted fault.
+const NOTICED: &str = include_str!("../../tests/mutants.txt");
 
 /// Runs one seed with its story told: `RINGLOG_SEED=7 cargo test --lib sim::tests::one_seed -- --nocapture`.
 #[test]
@@ -56,7 +40,7 @@ fn more_seeds() {
 #[test]
 fn acknowledged_records_survive_every_seed() {
     let (mut acknowledged, mut commits, mut mixed_commits, mut transactions) = (0, 0, 0, 0);
-    for seed in seeds_that_failed().chain(0..SEEDS) {
+    for seed in failed(FAILED).chain(0..SEEDS) {
         println!("seed {seed}");
         let outcome = run(seed);
         acknowledged += outcome.acknowledged;
@@ -94,31 +78,18 @@ fn compaction_survives_a_crash_at_every_step() {
 
 /// The first seed that notices the fault.
 fn caught(mutant: Mutant) -> Option<u64> {
-    plant(Some(mutant));
-    let mut seeds = seeds_that_noticed(mutant).chain(0..MUTANT_SEEDS);
-    let found = seeds.find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
-    plant(None);
-    found
+    first_noticing(mutant, noticed(NOTICED, mutant).chain(0..MUTANT_SEEDS), run)
 }
 
 /// Plants one fault: `RINGLOG_MUTANT=LoseCarry cargo test --lib sim::tests::one_mutant -- --nocapture`.
 #[test]
 fn one_mutant() {
-    #[expect(clippy::disallowed_methods, reason = "a person names the fault")]
-    let Ok(name) = std::env::var("RINGLOG_MUTANT") else { return };
-    let mutant = Mutant::ALL.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
-    println!("{mutant:?}: seed {:?}", caught(*mutant));
+    if let Some(mutant) = mutant_asked("RINGLOG_MUTANT") {
+        println!("{mutant:?}: seed {:?}", caught(mutant));
+    }
 }
 
 #[test]
 fn every_planted_fault_is_caught() {
-    let missed: Vec<_> = Mutant::ALL
-        .iter()
-        .filter(|mutant| {
-            let seed = caught(**mutant);
-            println!("{mutant:?}: seed {seed:?}");
-            seed.is_none()
-        })
-        .collect();
-    assert!(missed.is_empty(), "no seed notices {missed:?}");
+    all_noticed(Mutant::ALL, caught);
 }

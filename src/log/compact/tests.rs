@@ -3,7 +3,7 @@
 
 use super::{Fate, Look, Mapped, Mapping, Sieve, Sifted};
 use crate::base::digest::DigestKey;
-use crate::base::mutant::{Mutant, plant};
+use crate::base::mutant::{Mutant, all_noticed, first_noticing};
 use crate::base::random::Random;
 use crate::base::{LeaderEpoch, Offset};
 use crate::log::producers::ProducerStates;
@@ -13,7 +13,6 @@ use crate::wire::batch::{
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const RETENTION_MS: i64 = 100;
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
@@ -337,12 +336,7 @@ fn any_history_is_compacted_as_the_model_says() {
 
 #[test]
 fn every_planted_fault_of_compaction_is_noticed() {
-    for mutant in Mutant::OF_COMPACTION {
-        plant(Some(*mutant));
-        let found = (0..600).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
-        plant(None);
-        assert!(found.is_some(), "no history notices {mutant:?}");
-    }
+    all_noticed(Mutant::OF_COMPACTION, |mutant| first_noticing(mutant, 0..600, run));
 }
 
 /// More keys than the map has room for: rounds get on, a part at a time, and lose nothing.

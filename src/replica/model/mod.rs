@@ -11,12 +11,11 @@ mod coordinator;
 mod node;
 
 use super::{Event, FetchPosition, IsrProposal};
-use crate::base::mutant::{Mutant, plant};
+use crate::base::mutant::{Mutant, all_noticed, first_noticing};
 use crate::base::random::Random;
 use crate::base::{BrokerEpoch, ErrorCode, NodeId, Offset, PartitionEpoch};
 use coordinator::Coordinator;
 use node::{Answer, Entry, Node, Outcome};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const STEPS: u32 = 2000;
 const SEEDS: u64 = 1500;
@@ -397,13 +396,5 @@ fn no_seed_breaks_an_invariant() {
 
 #[test]
 fn every_planted_fault_is_caught() {
-    let mut missed = Vec::new();
-    for mutant in Mutant::OF_REPLICATION {
-        plant(Some(*mutant));
-        let found = (0..MUTANT_SEEDS).find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
-        plant(None);
-        println!("{mutant:?}: seed {found:?}");
-        missed.extend(found.is_none().then_some(*mutant));
-    }
-    assert!(missed.is_empty(), "no seed notices {missed:?}");
+    all_noticed(Mutant::OF_REPLICATION, |mutant| first_noticing(mutant, 0..MUTANT_SEEDS, run));
 }

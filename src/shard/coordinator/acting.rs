@@ -82,14 +82,14 @@ impl<B: Broker> Shard<B> {
         let facts = asked.then(|| self.quorum_facts());
         let turn = self.coordinator(|it| it.decide_turn(facts.as_ref())).flatten();
         let Some((records, answers)) = turn else { return false };
-        self.metrics()
-            .unclean_elections(answers.iter().flat_map(|(_, outcomes)| outcomes).map(unclean).sum());
         if records.is_empty() {
             self.answer_at_commit(answers);
             return true;
         }
         match self.step_quorum(Input::Propose(encode_records(&records))).proposed {
             Some(Proposed::At { index, term }) => {
+                let outcomes = answers.iter().flat_map(|(_, outcomes)| outcomes);
+                self.metrics().unclean_elections(outcomes.map(unclean).sum());
                 self.coordinator(|it| it.acting.pending = Some(Pending { index, term, answers }));
             }
             _ => {

@@ -11,7 +11,7 @@ use crate::wire::batch::{BatchMeta, EndMarker};
 use bytes::Bytes;
 
 impl<B: Broker> Shard<B> {
-    /// Takes what a leader answered, if the replica still wants what was asked; whether it brought records.
+    /// Takes what a leader answered, if the replica still wants what was asked; how many bytes of records it brought.
     ///
     /// # Errors
     /// Why there is nothing: it is to be asked again a little later.
@@ -20,33 +20,32 @@ impl<B: Broker> Shard<B> {
         leader: NodeId,
         asked: FetchPosition,
         data: ReplicaData,
-    ) -> Result<bool, ErrorCode> {
+    ) -> Result<usize, ErrorCode> {
         let key = data.partition;
         if self.is_draining() {
             // What is appended after the last flush would make the stop an unclean one.
-            return Ok(false);
+            return Ok(0);
         }
         let mut outbox = Outbox::default();
         let mut owner = self.owner().borrow_mut();
-        let Some(partition) = owner.partitions.get(&key) else { return Ok(false) };
+        let Some(partition) = owner.partitions.get(&key) else { return Ok(0) };
         let now = partition.replica.fetch_position().filter(|_| partition.state == PartitionState::Online);
         let place = |at: &FetchPosition| (at.leader, at.leader_epoch, at.offset);
         if now.as_ref().map(place) != Some(place(&asked)) || leader != asked.leader {
-            return Ok(false);
+            return Ok(0);
         }
-        let mut bytes = 0;
         let outcome = match (data.error, data.diverging) {
             (ErrorCode::None, None) => {
-                bytes = owner.copy(key, data.records, self.world().wall_ms());
+                let bytes = owner.copy(key, data.records, self.world().wall_ms());
                 let (high_watermark, log_start) = (data.high_watermark, data.log_start);
                 owner.follow(key, Event::LeaderSaid { high_watermark, log_start }, &mut outbox);
-                Ok(bytes > 0)
+                Ok(bytes)
             }
             (ErrorCode::None, Some((epoch, end_offset))) => {
                 let cut = owner.cut(key, Event::Diverged { epoch, end_offset });
                 drop(owner);
                 self.begin_cut(key, leader, cut);
-                return Ok(false);
+                return Ok(0);
             }
             (ErrorCode::OffsetOutOfRange, _) => {
                 let cut = owner.cut(key, Event::OutOfRange { log_start: data.log_start });
@@ -57,8 +56,7 @@ impl<B: Broker> Shard<B> {
             (error, _) => Err(error),
         };
         drop(owner);
-        self.metrics().copied(bytes);
-        self.note_followed(key, bytes);
+        self.metrics().copied(outcome.unwrap_or(0));
         self.deliver(outbox);
         outcome
     }

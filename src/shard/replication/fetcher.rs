@@ -1,5 +1,6 @@
 //! Asking leaders for records: one task for each broker that leads partitions of which this shard has followers.
 
+use super::throttle::Side;
 use crate::base::{BrokerEpoch, NodeId, TopicPartition};
 use crate::peer::{ReplicaFetch, ReplicaFetched, ReplicaRead, Reply, Request};
 use crate::replica::FetchPosition;
@@ -76,6 +77,7 @@ impl<B: Broker> Shard<B> {
     fn positions(&self, leader: NodeId, resting: &mut Resting) -> (Asked, Option<Duration>) {
         let now = self.world().mono();
         resting.retain(|_, until| *until > now);
+        let throttle = self.throttle(Side::Followed, self.me());
         let owner = self.owner().borrow();
         let mut asked = Asked::new();
         for (key, partition) in &owner.partitions {
@@ -86,7 +88,7 @@ impl<B: Broker> Shard<B> {
             if resting.contains_key(key) {
                 continue;
             }
-            match self.follower_throttle(*key) {
+            match throttle.as_ref().and_then(|throttle| throttle.wait(*key)) {
                 Some(wait) => drop(resting.insert(*key, now + wait)),
                 None => drop(asked.insert(*key, position)),
             }
@@ -130,6 +132,7 @@ impl<B: Broker> Shard<B> {
         fetched: ReplicaFetched,
         resting: &mut Resting,
     ) {
+        let throttle = self.throttle(Side::Followed, self.me());
         let mut copied = Vec::new();
         for data in fetched.partitions {
             let key = data.partition;
@@ -139,8 +142,11 @@ impl<B: Broker> Shard<B> {
                     tracing::debug!(%leader, partition = %key, ?error, "a partition can't be fetched now");
                     resting.insert(key, self.world().mono() + ERROR_PAUSE);
                 }
-                Ok(true) => copied.push(key),
-                Ok(false) => {}
+                Ok(0) => {}
+                Ok(bytes) => {
+                    copied.push(key);
+                    throttle.iter().for_each(|throttle| throttle.spend(key, bytes));
+                }
             }
         }
         if copied.is_empty() {

@@ -3,6 +3,7 @@
 //!
 //! A follower's shard has one fetch that waits: when the next one comes, the one before is answered with what there is.
 
+use super::throttle::Side;
 use crate::base::{NodeId, Offset, ShardId, TopicPartition};
 use crate::peer::{ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead};
 use crate::replica::Watcher;
@@ -51,9 +52,10 @@ impl<B: Broker> Shard<B> {
     pub(in crate::shard) async fn answer_replica_fetch(&self, fetch: ReplicaFetch) -> ReplicaFetched {
         let deadline = self.world().mono() + millis(fetch.max_wait_ms);
         let (min_bytes, max_bytes) = (size(fetch.min_bytes), size(fetch.max_bytes));
+        let throttle = self.throttle(Side::Led, fetch.replica);
         let reads = fetch.partitions.iter().map(|read| {
-            let held_back = self.leader_throttle(read.partition, fetch.replica);
-            let max_bytes = if held_back { 0 } else { size(read.max_bytes) };
+            let held_back = throttle.as_ref().and_then(|throttle| throttle.wait(read.partition));
+            let max_bytes = if held_back.is_some() { 0 } else { size(read.max_bytes) };
             (read.partition, ReadOp { max_bytes, ..op(&fetch, read) })
         });
         let reads = reads.collect();
@@ -94,7 +96,7 @@ impl<B: Broker> Shard<B> {
         let mut bytes = 0;
         for data in &fetched.partitions {
             let of_it = data.records.iter().map(bytes::Bytes::len).sum();
-            self.note_led(data.partition, fetch.replica, of_it);
+            throttle.iter().for_each(|throttle| throttle.spend(data.partition, of_it));
             bytes += of_it;
         }
         self.metrics().replicated(bytes);

@@ -8,6 +8,7 @@ use crate::base::{NodeId, TopicPartition};
 use crate::conf::{FOLLOWER_RATE, LEADER_RATE};
 use crate::seam::World;
 use crate::shard::{Broker, Shard};
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// The topics' settings.
@@ -49,46 +50,68 @@ fn names(setting: &str, partition: i32, broker: i32) -> bool {
     setting.trim() == "*" || setting.split(',').any(|pair| is_it(pair) == Some(true))
 }
 
+/// Which end of the copying a rate is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    /// What leaders here send.
+    Led,
+    /// What followers here take.
+    Followed,
+}
+
+/// What this broker's rate asks of one fetch: looked up once, for a fetch may be of thousands of partitions.
+pub(super) struct Throttle<'a, B: Broker> {
+    shard: &'a Shard<B>,
+    side: Side,
+    /// Whose copying it is.
+    replica: NodeId,
+    wait: Duration,
+}
+
+impl<B: Broker> Throttle<'_, B> {
+    /// How long nothing is to be copied of a partition, if it is held back now.
+    pub(super) fn wait(&self, key: TopicPartition) -> Option<Duration> {
+        (!self.wait.is_zero() && self.is_held_back(key)).then_some(self.wait)
+    }
+
+    /// Bytes of a partition were copied.
+    pub(super) fn spend(&self, key: TopicPartition, bytes: usize) {
+        if bytes > 0 && self.is_held_back(key) {
+            self.shard.budget(self.side).borrow_mut().spend(bytes);
+        }
+    }
+
+    /// Whether the partition's topic names this replica, and the replica isn't in sync.
+    fn is_held_back(&self, key: TopicPartition) -> bool {
+        let topics = match self.side {
+            Side::Led => LED,
+            Side::Followed => FOLLOWED,
+        };
+        let view = self.shard.0.view.borrow();
+        let setting = view.topic_by_id(key.topic).and_then(|topic| topic.configs.get(topics));
+        setting.is_some_and(|setting| names(setting, key.partition.0, self.shard.me().0))
+            && view.partition(key).is_some_and(|partition| !partition.isr.contains(&self.replica))
+    }
+}
+
 impl<B: Broker> Shard<B> {
-    /// How long this shard is to leave a partition alone that it follows.
-    pub(super) fn follower_throttle(&self, key: TopicPartition) -> Option<Duration> {
-        let rate = self.throttled(key, self.me(), (FOLLOWER_RATE, FOLLOWED))?;
-        let wait = self.0.replication.followed.borrow_mut().wait(rate, self.world().mono());
-        Some(wait).filter(|wait| !wait.is_zero())
+    /// The throttle of a fetch, if this broker has a rate. Each shard has its part of it.
+    pub(super) fn throttle(&self, side: Side, replica: NodeId) -> Option<Throttle<'_, B>> {
+        let name = match side {
+            Side::Led => LEADER_RATE,
+            Side::Followed => FOLLOWER_RATE,
+        };
+        let rate = self.in_force(&self.0.view.borrow()).change(name)?.parse::<u64>().ok()?;
+        let part = rate / u64::from(self.shards());
+        let wait = self.budget(side).borrow_mut().wait(part, self.world().mono());
+        Some(Throttle { shard: self, side, replica, wait })
     }
 
-    /// Bytes of a partition came from its leader.
-    pub(super) fn note_followed(&self, key: TopicPartition, bytes: usize) {
-        if self.throttled(key, self.me(), (FOLLOWER_RATE, FOLLOWED)).is_some() {
-            self.0.replication.followed.borrow_mut().spend(bytes);
+    fn budget(&self, side: Side) -> &RefCell<Budget> {
+        match side {
+            Side::Led => &self.0.replication.led,
+            Side::Followed => &self.0.replication.followed,
         }
-    }
-
-    /// Whether a follower gets nothing of a partition for now.
-    pub(super) fn leader_throttle(&self, key: TopicPartition, follower: NodeId) -> bool {
-        let rate = self.throttled(key, follower, (LEADER_RATE, LED));
-        rate.is_some_and(|rate| {
-            !self.0.replication.led.borrow_mut().wait(rate, self.world().mono()).is_zero()
-        })
-    }
-
-    /// Bytes of a partition go to a follower.
-    pub(super) fn note_led(&self, key: TopicPartition, follower: NodeId, bytes: usize) {
-        if self.throttled(key, follower, (LEADER_RATE, LED)).is_some() {
-            self.0.replication.led.borrow_mut().spend(bytes);
-        }
-    }
-
-    /// This shard's part of the rate, if it holds for this replica, which isn't in sync. Next to no work where no rate
-    /// is set.
-    fn throttled(&self, key: TopicPartition, replica: NodeId, (rate, topics): (&str, &str)) -> Option<u64> {
-        let view = self.0.view.borrow();
-        let set = view.node_configs(self.me()).get(rate).or_else(|| view.broker_configs().get(rate));
-        let rate = set?.parse::<u64>().ok()?;
-        let setting = view.topic_by_id(key.topic)?.configs.get(topics)?;
-        let catches_up = !view.partition(key)?.isr.contains(&replica);
-        let named = names(setting, key.partition.0, self.me().0);
-        (catches_up && named).then_some(rate / u64::from(self.shards()).max(1))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Seeds of clusters, and faults that they must find.
 
 use super::{run, run_changing};
-use crate::base::mutant::{Mutant, plant};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::base::mutant::{Mutant, all_noticed, first_noticing};
+use crate::sim::seeds::{asked, failed, mutant_asked, noticed};
 use tracing::Level;
 
 /// Seeds of one `cargo test`.
@@ -14,19 +14,11 @@ const CHANGING_SEEDS: u64 = 25;
 /// Seeds within which every planted fault must be noticed.
 const MUTANT_SEEDS: u64 = 400;
 
-/// Seeds that are known to notice a fault; tried first.
-fn seeds_that_noticed(mutant: Mutant) -> impl Iterator<Item = u64> {
-    let lines = include_str!("../../../tests/cluster-mutants.txt").lines();
-    let name = format!("{mutant:?}");
-    let seed = move |line: &str| line.strip_prefix(&name)?.strip_prefix(' ')?.trim().parse().ok();
-    lines.filter_map(seed)
-}
+/// Seeds that failed once.
+const FAILED: &str = include_str!("../../../tests/cluster-seeds.txt");
 
-/// A number that a person gave.
-fn asked(name: &str) -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "a person names the seed")]
-    std::env::var(name).ok()?.parse().ok()
-}
+/// Seeds that notice a planted fault.
+const NOTICED: &str = include_str!("../../../tests/cluster-mutants.txt");
 
 /// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib sim::cluster::tests::one_seed --
 /// --nocapture`. With `RINGLOG_DEBUG=1`, more of it; with `RINGLOG_CLUSTER_CHANGING=1`, the seed's run in which voters
@@ -41,17 +33,10 @@ fn one_seed() {
     }
 }
 
-fn seeds_that_failed() -> impl Iterator<Item = u64> {
-    let lines = include_str!("../../../tests/cluster-seeds.txt").lines();
-    lines
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
-}
-
 #[test]
 fn acknowledged_records_survive_every_seed() {
     let mut acknowledged = 0;
-    for seed in seeds_that_failed().chain(0..SEEDS) {
+    for seed in failed(FAILED).chain(0..SEEDS) {
         println!("seed {seed}");
         acknowledged += run(seed).acknowledged;
     }
@@ -90,33 +75,18 @@ fn more_seeds() {
 
 /// The first seed that notices the fault.
 fn caught(mutant: Mutant) -> Option<u64> {
-    plant(Some(mutant));
-    let mut seeds = seeds_that_noticed(mutant).chain(0..MUTANT_SEEDS);
-    let found = seeds.find(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err());
-    plant(None);
-    found
+    first_noticing(mutant, noticed(NOTICED, mutant).chain(0..MUTANT_SEEDS), run)
 }
 
 /// Plants one fault: `RINGLOG_CLUSTER_MUTANT=NAME cargo test --lib sim::cluster::tests::one_mutant -- --nocapture`.
 #[test]
 fn one_mutant() {
-    #[expect(clippy::disallowed_methods, reason = "a person names the fault")]
-    let Ok(name) = std::env::var("RINGLOG_CLUSTER_MUTANT") else { return };
-    let known =
-        [Mutant::OF_CLUSTERS, Mutant::OF_REPLICATION, Mutant::OF_ELECTIONS, Mutant::OF_QUORUM].concat();
-    let mutant = known.iter().find(|mutant| format!("{mutant:?}") == name).expect("a fault's name");
-    println!("{mutant:?}: seed {:?}", caught(*mutant));
+    if let Some(mutant) = mutant_asked("RINGLOG_CLUSTER_MUTANT") {
+        println!("{mutant:?}: seed {:?}", caught(mutant));
+    }
 }
 
 #[test]
 fn every_planted_fault_is_caught() {
-    let missed: Vec<_> = Mutant::OF_CLUSTERS
-        .iter()
-        .filter(|mutant| {
-            let seed = caught(**mutant);
-            println!("{mutant:?}: seed {seed:?}");
-            seed.is_none()
-        })
-        .collect();
-    assert!(missed.is_empty(), "no seed notices {missed:?}");
+    all_noticed(Mutant::OF_CLUSTERS, caught);
 }
