@@ -45,7 +45,7 @@ enum Mind {
     /// Takes part.
     Voting(Box<RawNode<Store>>),
     /// Has lost entries and waits for the leader's.
-    Mending(Mending),
+    Mending(Box<Mending>),
     /// Has seen what can't be, and does nothing more.
     Down,
 }
@@ -87,7 +87,10 @@ impl Quorum {
         let writes = Writes::new(recovered.chain);
         let begin = recovered.snapshot.clone();
         let mind = match recovered.damage.filter(|_| !planted(Mutant::CutDamage)) {
-            Some(damage) => Mind::Mending(Mending::new(recovered.term, recovered.vote, damage.last)),
+            Some(damage) => {
+                let mending = Mending::new(recovered.term, recovered.vote, damage.last);
+                Mind::Mending(Box::new(mending))
+            }
             None => Mind::Voting(Box::new(voter(&conf, &recovered))),
         };
         let known = Some(recovered.newest_members()).filter(|known| !known.all.is_empty());
@@ -274,7 +277,7 @@ impl Quorum {
                 out.trouble =
                     Some(format!("{why}: it doesn't vote until it has the leader's log up to {last}"));
                 let vote = node_id(node.raft.vote);
-                self.leave(Mind::Mending(Mending::new(term, vote, last)));
+                self.leave(Mind::Mending(Box::new(Mending::new(term, vote, last))));
             }
             Verdict::TwoHistories(index) => {
                 let why = "the leader's log differs from what is committed here";

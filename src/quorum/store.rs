@@ -174,10 +174,11 @@ pub(super) fn snapshot_to_raft(snapshot: &Snapshot) -> eraftpb::Snapshot {
 }
 
 fn conf_state(members: &Members) -> eraftpb::ConfState {
-    let mut conf = eraftpb::ConfState::default();
-    conf.voters = members.voters().map(raft_id).collect();
-    conf.learners = members.learner().map(|learner| raft_id(learner.id)).into_iter().collect();
-    conf
+    eraftpb::ConfState {
+        voters: members.voters().map(raft_id).collect(),
+        learners: members.learner().map(|learner| raft_id(learner.id)).into_iter().collect(),
+        ..Default::default()
+    }
 }
 
 /// A snapshot of the crate as ours.

@@ -70,7 +70,6 @@ fn metadata(context: &Context<'_>, facts: &QuorumFacts) -> PartitionData {
         log_end_offset: offset(voter.end),
         last_fetch_timestamp: voter.heard_ms,
         last_caught_up_timestamp: voter.caught_up_ms,
-        ..Default::default()
     };
     PartitionData {
         leader_id: facts.leader.0,
