@@ -13,7 +13,9 @@ use ringlog::peer::{
     Followed, Hello, Kind, NotActing, Proposed, ReplicaData, ReplicaFetch, ReplicaFetched, ReplicaRead,
     Reply, Request, Welcome, write_reply, write_request,
 };
-use ringlog::quorum::{Committed, Effects, Input, Quorum, QuorumConf, Recovered, Snapshot, written as frame};
+use ringlog::quorum::{
+    Committed, Effects, Input, Members, Quorum, QuorumConf, Recovered, Snapshot, written as frame,
+};
 use ringlog::wire::Writer;
 use ringlog::wire::batch::{BatchBuilder, BatchMeta, Codec};
 use ringlog::wire::compress::compress;
@@ -207,16 +209,20 @@ fn unpadded(file: &[u8]) -> Vec<u8> {
 }
 
 fn log() -> Recovered {
-    let entry = |index, data: Vec<u8>| Committed { index, term: 2, data: data.into() };
+    let entry = |index, data: Vec<u8>| Committed { index, term: 2, data: data.into(), members: None };
     Recovered {
-        voters: (1..=3).map(NodeId).collect(),
+        members: three(),
         term: 3,
         vote: Some(NodeId(2)),
         commit: 8,
-        snapshot: Some(Snapshot { index: 7, term: 1, data: Bytes::from_static(b"state") }),
+        snapshot: Some(Snapshot { index: 7, term: 1, data: Bytes::from_static(b"state"), members: three() }),
         entries: vec![entry(8, written(&metadata(), true)), entry(9, Vec::new())],
         ..Recovered::default()
     }
+}
+
+fn three() -> Members {
+    Members::first((1..=3).map(|id| (NodeId(id), format!("node:{id}").into())))
 }
 
 /// What two of three voters say to each other until one of them leads.
@@ -224,9 +230,10 @@ fn messages() -> Vec<Vec<u8>> {
     let voter = |id| {
         let conf = QuorumConf {
             id: NodeId(id),
-            voters: (1..=3).map(NodeId).collect(),
+            members: three(),
             election_ticks: 2,
             heartbeat_ticks: 1,
+            join_ticks: 60,
             seed: 1,
         };
         Quorum::new(conf, Recovered::default())

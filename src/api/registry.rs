@@ -67,6 +67,8 @@ pub const API_TABLE: &[Api] = &[
     super::group::k68_consumer_group_heartbeat::API,
     super::group::k69_consumer_group_describe::API,
     super::admin::k75_describe_topic_partitions::API,
+    super::admin::k80_add_raft_voter::API,
+    super::admin::k81_remove_raft_voter::API,
 ];
 
 /// Plans a request. An unknown key or version ends the connection, but for ApiVersions, which says what there is

@@ -162,6 +162,17 @@ impl Fixture {
         if command == Command::DescribeQuorum {
             return Outcome::Quorum(quorum());
         }
+        let votes = |id: NodeId| quorum().voters.iter().any(|voter| voter.id == id);
+        match &command {
+            Command::AddVoter { id, .. } if votes(*id) => {
+                return Outcome::Refused((ErrorCode::DuplicateVoter, String::new()));
+            }
+            Command::RemoveVoter { id, .. } if !votes(*id) => {
+                return Outcome::Refused((ErrorCode::VoterNotFound, String::new()));
+            }
+            Command::AddVoter { .. } | Command::RemoveVoter { .. } => return Outcome::Done,
+            _ => {}
+        }
         let (records, outcome) = decide(&self.cluster, command);
         records.iter().for_each(|record| self.cluster.apply(record));
         outcome
@@ -309,6 +320,7 @@ fn quorum() -> QuorumFacts {
         id: NodeId(id),
         host: "localhost".into(),
         port: 9191,
+        directory: [6; 16],
         end: 7,
         heard_ms: NOW_MS,
         caught_up_ms: NOW_MS,

@@ -33,6 +33,10 @@ pub const AUTO_CREATED_PER_REQUEST_MAX: usize = 1000;
 /// Voters of the coordinators' quorum: more than seven cost more than their loss would.
 pub const VOTERS_MAX: usize = 7;
 
+/// How long a node that is to become a voter has to catch up with the metadata's log, in milliseconds. Clients wait for
+/// it, 30 seconds by default.
+pub const VOTER_JOIN_MS: i32 = 10_000;
+
 /// Bytes of committed entries in one answer to a node that follows the metadata, about.
 pub const FOLLOWED_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -110,6 +110,10 @@ pub enum Mutant {
     CutDamage,
     /// Let a leader act before it knows what is committed.
     ActEarly,
+    /// Let a voter start with the members that its log began with, whatever it says of others.
+    ForgetMembers,
+    /// Let the quorum's members change while another change isn't applied.
+    OverlapChanges,
     /// Let a broker that may have lost records stay in sync or eligible.
     TrustLossyRestart,
     /// Leave who is fenced in sync.
@@ -221,6 +225,9 @@ impl Mutant {
         Mutant::CutDamage,
         Mutant::ActEarly,
     ];
+
+    /// Those of the quorum that take members who change.
+    pub const OF_MEMBERS: &'static [Mutant] = &[Mutant::ForgetMembers, Mutant::OverlapChanges];
 }
 
 #[cfg(test)]

@@ -311,7 +311,11 @@ fn announce(plan: &Plan) {
     );
     if plan.peers.is_some() {
         let voter = conf.cluster.is_voter(NodeId(conf.node_id));
-        let role = if voter { "a coordinator" } else { "no coordinator" };
+        let role = match (voter, conf.cluster.roles.coordinator) {
+            (true, _) => "a coordinator",
+            (false, true) => "not yet a coordinator",
+            (false, false) => "no coordinator",
+        };
         text.push_str(&format!("\n  peers: {}; {role} of {}", peer_address(plan), conf.cluster.voters.len()));
     }
     if plan.clients.is_some() {

@@ -1,6 +1,6 @@
 //! Lists, maps and entries in Kafka's flexible primitives, for records and commands.
 
-use super::entry::{BrokerEntry, PartitionEntry, Topic};
+use super::entry::{BrokerEntry, PartitionEntry, Topic, VoterEntry};
 use crate::base::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition,
 };
@@ -147,6 +147,16 @@ pub(super) fn broker(r: &mut Reader) -> Decoded<BrokerEntry> {
         shutting_down: r.bool()?,
         resumed: option(r, broker_epoch)?,
     })
+}
+
+pub(super) fn put_voter(w: &mut Writer, voter: &VoterEntry) {
+    put_node(w, &voter.id);
+    w.string(&voter.peer, true);
+    w.bool(voter.votes);
+}
+
+pub(super) fn voter(r: &mut Reader) -> Decoded<VoterEntry> {
+    Ok(VoterEntry { id: node(r)?, peer: text(r)?, votes: r.bool()? })
 }
 
 pub(super) fn put_topic(w: &mut Writer, topic: &Topic) {

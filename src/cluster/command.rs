@@ -2,6 +2,7 @@
 
 use super::configs::{Edit, Target};
 use super::entry::Topic;
+use crate::base::limits::VOTER_JOIN_MS;
 use crate::base::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition,
 };
@@ -163,9 +164,40 @@ pub enum Command {
     /// Say how the coordinators' quorum fares. Answered by who runs it, with `Outcome::Quorum`: the metadata knows
     /// nothing of it.
     DescribeQuorum,
+    /// Have a node that follows become a voter of the quorum. Answered by who runs it, once it votes; alone in its
+    /// proposal.
+    AddVoter {
+        /// Which.
+        id: NodeId,
+        /// HOST:PORT where its peers reach it.
+        peer: Str,
+        /// Its directory, as it shall be told.
+        directory: [u8; 16],
+        /// Whether the answer waits until it votes.
+        waits: bool,
+    },
+    /// Have a voter of the quorum be none, likewise.
+    RemoveVoter {
+        /// Which.
+        id: NodeId,
+        /// Only if this is its directory; zeros for whichever it is.
+        directory: [u8; 16],
+    },
 }
 
 impl Command {
+    /// Whether the quorum's members are to change by it.
+    #[must_use]
+    pub fn changes_voters(&self) -> bool {
+        matches!(self, Command::AddVoter { .. } | Command::RemoveVoter { .. })
+    }
+
+    /// How long its answer may wait for what other nodes have to do first.
+    #[must_use]
+    pub fn wait_ms(&self) -> i32 {
+        if self.changes_voters() { 2 * VOTER_JOIN_MS } else { 0 }
+    }
+
     /// Whether what the command leads to may be any number of records. What brokers do and what becomes of them is
     /// never too much; a client's request may be (`limits::RECORDS_PER_PROPOSAL_MAX`).
     #[must_use]
@@ -204,6 +236,8 @@ pub struct VoterFacts {
     pub host: Str,
     /// Its port.
     pub port: u16,
+    /// Its directory; zeros where nobody has said.
+    pub directory: [u8; 16],
     /// Entries that it is known to have.
     pub end: u64,
     /// When it was last heard from, in milliseconds of the wall clock; -1 if unknown.

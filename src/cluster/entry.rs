@@ -4,6 +4,17 @@ use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicId};
 use crate::wire::Str;
 use std::collections::BTreeMap;
 
+/// A member of the coordinators' quorum, as the metadata tells everybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoterEntry {
+    /// Its node.
+    pub id: NodeId,
+    /// HOST:PORT where its peers reach it.
+    pub peer: Str,
+    /// Whether it has a vote; one that hasn't is catching up.
+    pub votes: bool,
+}
+
 /// "Nobody leads."
 pub const NO_LEADER: NodeId = NodeId(-1);
 

@@ -19,7 +19,7 @@ pub use command::{
 };
 pub use configs::{Edit, Target, edit};
 pub use decide::decide;
-pub use entry::{BrokerEntry, NO_LEADER, PartitionEntry, Topic};
+pub use entry::{BrokerEntry, NO_LEADER, PartitionEntry, Topic, VoterEntry};
 pub use names::{check_topic_name, is_internal_topic};
 pub use placement::{broken_assignment, owner_shard};
 pub use record::Record;

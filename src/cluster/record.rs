@@ -5,9 +5,10 @@
 //! and 3 are written as what took their place.
 
 use super::codec::{
-    Decoded, broker, map, node, nodes, partition, put_broker, put_map, put_node, put_partition, text,
+    Decoded, broker, list, map, node, nodes, partition, put_broker, put_list, put_map, put_node,
+    put_partition, put_voter, text, voter,
 };
-use super::entry::{BrokerEntry, PartitionEntry};
+use super::entry::{BrokerEntry, PartitionEntry, VoterEntry};
 use crate::base::{BrokerEpoch, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
 use crate::wire::{DecodeError, Reader, Str, Writer};
 use std::collections::BTreeMap;
@@ -101,6 +102,12 @@ pub enum Record {
         /// The first that isn't.
         next: i64,
     },
+    /// Other nodes coordinate than those of the configuration. Made from what the quorum's own log says of its members,
+    /// for those who only follow.
+    Voters {
+        /// All of them.
+        voters: Vec<VoterEntry>,
+    },
 }
 
 impl Record {
@@ -119,6 +126,7 @@ impl Record {
             | Record::RemoveBroker { .. }
             | Record::BrokerConfigs { .. }
             | Record::NodeConfigs { .. }
+            | Record::Voters { .. }
             | Record::ProducerIds { .. } => None,
         }
     }
@@ -210,6 +218,10 @@ impl Record {
                 w.i8(8);
                 w.i64(*next);
             }
+            Record::Voters { voters } => {
+                w.i8(15);
+                put_list(w, voters, put_voter);
+            }
             Record::NodeConfigs { id, configs } => {
                 w.i8(9);
                 put_node(w, id);
@@ -247,6 +259,7 @@ impl Record {
                 partition: PartitionIndex(r.i32()?),
                 entry: partition(r)?,
             },
+            15 => Record::Voters { voters: list(r, voter)? },
             _ => return Err(DecodeError::Value),
         })
     }
@@ -329,6 +342,12 @@ mod tests {
             Record::NodeConfigs { id: node(1), configs },
             Record::RemoveTopic { topic },
             Record::ProducerIds { next: 1000 },
+            Record::Voters {
+                voters: vec![
+                    VoterEntry { id: node(1), peer: "h:9192".into(), votes: true },
+                    VoterEntry { id: node(2), peer: Str::EMPTY, votes: false },
+                ],
+            },
         ]
     }
 

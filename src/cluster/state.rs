@@ -1,6 +1,6 @@
 //! The metadata itself.
 
-use super::entry::{BrokerEntry, PartitionEntry, Topic};
+use super::entry::{BrokerEntry, PartitionEntry, Topic, VoterEntry};
 use super::names::collision_key;
 use super::record::Record;
 use crate::base::{NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition};
@@ -20,6 +20,7 @@ pub struct ClusterState {
     pub(super) broker_configs: BTreeMap<String, String>,
     pub(super) node_configs: BTreeMap<NodeId, BTreeMap<String, String>>,
     pub(super) next_producer_id: i64,
+    pub(super) voters: Vec<VoterEntry>,
     pub(super) applied: u64,
 }
 
@@ -96,6 +97,12 @@ impl ClusterState {
         self.node_configs.get(&id).unwrap_or(&NONE)
     }
 
+    /// The members of the coordinators' quorum; none as long as they are those of the configuration.
+    #[must_use]
+    pub fn voters(&self) -> &[VoterEntry] {
+        &self.voters
+    }
+
     /// Records applied so far: rises with every change (the "finalized features epoch" of ApiVersions).
     #[must_use]
     pub fn applied(&self) -> u64 {
@@ -162,6 +169,7 @@ impl ClusterState {
                 assert!(*next >= self.next_producer_id, "producer ids are never handed out twice");
                 self.next_producer_id = *next;
             }
+            Record::Voters { voters } => self.voters.clone_from(voters),
         }
     }
 
@@ -192,6 +200,9 @@ impl ClusterState {
         }
         for (id, configs) in &self.node_configs {
             records.push(Record::NodeConfigs { id: *id, configs: configs.clone() });
+        }
+        if !self.voters.is_empty() {
+            records.push(Record::Voters { voters: self.voters.clone() });
         }
         records.push(Record::ProducerIds { next: self.next_producer_id });
         records

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Roles {
     /// Has partitions and serves clients.
     pub broker: bool,
-    /// Is a voter of the coordinators' quorum.
+    /// Is a voter of the coordinators' quorum, or may become one.
     pub coordinator: bool,
 }
 
@@ -31,7 +31,8 @@ pub struct ClusterConf {
     pub peer_listen: Option<String>,
     /// HOST:PORT that peers are told to connect to.
     pub peer_advertised: String,
-    /// All voters, by id; a node that is alone is the only one.
+    /// The voters that the metadata's log begins with, by id; a node that is alone is the only one. Later the log says
+    /// who votes.
     pub voters: Vec<Voter>,
     /// How often a broker says that it lives.
     pub heartbeat: Duration,
@@ -106,7 +107,7 @@ impl ClusterConf {
         self.peer_listen.is_some()
     }
 
-    /// Whether the node with this id is a voter.
+    /// Whether the node with this id is one of the voters that the log begins with.
     #[must_use]
     pub fn is_voter(&self, id: NodeId) -> bool {
         self.voters.iter().any(|voter| voter.id == id)
@@ -146,11 +147,6 @@ impl ClusterConf {
                 "cluster.id = {}: must be 22 characters of base64 for URLs",
                 cluster_id.unwrap_or_default()
             ),
-        );
-        // A process that is told of others and not of itself would wait for a quorum that it isn't in.
-        claim(
-            !coordinator || self.is_voter(node) || broker,
-            format!("coordinator.voters: node {node} is missing, whose process.roles is coordinator"),
         );
         claim(
             coordinator || !self.is_voter(node),
@@ -231,6 +227,8 @@ mod tests {
         let apart =
             check(&[ID, THREE, ("node.id", "9"), ("peer.listen", "b:2"), ("process.roles", "broker")]);
         assert!(!apart.unwrap().cluster.is_voter(NodeId(9)));
+        let joins = [ID, THREE, ("node.id", "4"), ("peer.listen", "d:4"), ("process.roles", "coordinator")];
+        assert!(!check(&joins).unwrap().cluster.is_voter(NodeId(4)), "it waits to be added");
     }
 
     #[test]
@@ -241,7 +239,6 @@ mod tests {
             (&[THREE, listen], "cluster.id: must be set"),
             (&[("cluster.id", "mine"), listen], "22 characters"),
             (&[ID, THREE, listen, ("process.roles", "broker")], "lacks coordinator"),
-            (&[ID, THREE, listen, ("process.roles", "coordinator"), ("node.id", "7")], "node 7 is missing"),
             (&[("process.roles", "")], "process.roles: must not be empty"),
             (&[("process.roles", "coordinator")], "this process is no broker"),
             (&[ID, listen, ("coordinator.voters", "1@a:1,1@b:2")], "named twice"),

@@ -107,7 +107,8 @@ impl Request {
         match self {
             Request::Follow { wait_ms, .. } => *wait_ms,
             Request::Fetch(fetch) => fetch.max_wait_ms,
-            Request::Hello(_) | Request::Raft { .. } | Request::Propose { .. } => 0,
+            Request::Propose { commands } => commands.iter().map(Command::wait_ms).max().unwrap_or(0),
+            Request::Hello(_) | Request::Raft { .. } => 0,
             Request::Heartbeat(_) | Request::Ask(_) => 0,
         }
     }

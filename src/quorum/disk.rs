@@ -1,20 +1,29 @@
 //! The log's file: frames of whole blocks, each chained to the one before.
 //!
-//! A frame is: length of its body (u32), CRC-32C over all that follows (u32), CRC of the frame before (u32, 0 for the
-//! first), body, zeros up to the block's end. Since a frame names the CRC that it follows, it can be checked by
-//! itself: so damage in the middle is told from a torn end. A body is: version, this node, voters, term, vote, commit
-//! index, the log's last index after the frame, a snapshot if the log begins anew with one, entries. An entry takes
-//! the place of all that the log had from its index on.
+//! A frame is: length of its body (u32), CRC-32C over all that follows (u32), CRC of the frame before (u32, 0 for
+//! the first), body, zeros up to the block's end. Since a frame names the CRC that it follows, it can be checked by
+//! itself: so damage in the middle is told from a torn end. A body is: version, this node, the members that the log
+//! began with, term, vote, commit index, the log's last index after the frame, a snapshot if the log begins anew
+//! with one, entries. An entry takes the place of all that the log had from its index on. Version 1 knew voters that
+//! never change: their ids stand for the members, and neither snapshots nor entries name any. It is read, and no
+//! more written.
+//!
+//! A frame whose entries change the members says that the entry which changed them before is committed: a leader
+//! applies that first, and tells so with the next. So a voter that starts from its file is behind by one change at
+//! most.
 
 use super::effects::{Committed, Snapshot};
+use super::members::{Members, members, put_members};
 use crate::base::NodeId;
 use crate::base::limits::{BLOCK_BYTES, VOTERS_MAX};
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::wire::{DecodeError, Reader, Str, Writer};
 use bytes::Bytes;
 use std::fmt;
 
 /// The body's layout.
-const VERSION: i8 = 1;
+const VERSION: i8 = 2;
+/// The layout before there were members.
+const VERSION_OF_VOTERS: i8 = 1;
 /// Bytes before the body.
 pub(super) const HEAD_BYTES: usize = 12;
 
@@ -22,7 +31,7 @@ pub(super) const HEAD_BYTES: usize = 12;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stand {
     pub(super) node: NodeId,
-    pub(super) voters: Vec<NodeId>,
+    pub(super) members: Members,
     pub(super) term: u64,
     pub(super) vote: Option<NodeId>,
     pub(super) commit: u64,
@@ -65,8 +74,8 @@ pub struct Damage {
 /// What a log's file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// The voters that it was written for; none if it is empty.
-    pub voters: Vec<NodeId>,
+    /// The members that the log began with before any snapshot; none if it is empty.
+    pub members: Members,
     /// The last term that this voter knew.
     pub term: u64,
     /// Whom it voted for then.
@@ -95,8 +104,7 @@ pub(super) fn frame(
     let mut w = Writer::new();
     w.i8(VERSION);
     w.i32(stand.node.0);
-    w.array_len(Some(stand.voters.len()), true);
-    stand.voters.iter().for_each(|voter| w.i32(voter.0));
+    put_members(&mut w, &stand.members);
     w.i64(stand.term.cast_signed());
     w.i32(stand.vote.map_or(-1, |vote| vote.0));
     w.i64(stand.commit.cast_signed());
@@ -105,7 +113,7 @@ pub(super) fn frame(
     if let Some(snapshot) = snapshot {
         put_snapshot(&mut w, snapshot);
     }
-    put_entries(&mut w, entries);
+    put_entries(&mut w, entries, false);
     let body = w.into_pieces();
     let length: usize = body.iter().map(Bytes::len).sum();
     let mut bytes = Vec::with_capacity((HEAD_BYTES + length).next_multiple_of(BLOCK_BYTES));
@@ -124,31 +132,51 @@ pub(super) fn put_snapshot(w: &mut Writer, snapshot: &Snapshot) {
     w.i64(snapshot.term.cast_signed());
     w.i32(i32::try_from(snapshot.data.len()).expect("a snapshot is below 2 GiB"));
     w.shared(snapshot.data.clone());
+    put_members(w, &snapshot.members);
 }
 
-pub(super) fn snapshot(r: &mut Reader) -> Result<Snapshot, DecodeError> {
+/// Reads a snapshot. `old` are its members where it names none.
+pub(super) fn snapshot(r: &mut Reader, old: Option<&Members>) -> Result<Snapshot, DecodeError> {
     let (index, term) = (r.i64()?.cast_unsigned(), r.i64()?.cast_unsigned());
-    Ok(Snapshot { index, term, data: r.bytes(false)? })
+    let data = r.bytes(false)?;
+    let members = old.map_or_else(|| members(r), |old| Ok(old.clone()))?;
+    if members.index > index || members.all.is_empty() {
+        return Err(DecodeError::Value);
+    }
+    Ok(Snapshot { index, term, data, members })
 }
 
-/// Entries follow each other: the first one's index suffices.
-pub(super) fn put_entries(w: &mut Writer, entries: &[Committed]) {
+/// Entries follow each other: the first one's index suffices. `old` ones don't say whether they change the members.
+pub(super) fn put_entries(w: &mut Writer, entries: &[Committed], old: bool) {
     w.i32(i32::try_from(entries.len()).expect("a log in memory is short"));
     w.i64(entries.first().map_or(0, |entry| entry.index).cast_signed());
     for entry in entries {
         w.i64(entry.term.cast_signed());
         w.i32(i32::try_from(entry.data.len()).expect("an entry is below 2 GiB"));
         w.shared(entry.data.clone());
+        if old {
+            continue;
+        }
+        w.bool(entry.members.is_some());
+        if let Some(members) = &entry.members {
+            put_members(w, members);
+        }
     }
 }
 
-pub(super) fn entries(r: &mut Reader) -> Result<Vec<Committed>, DecodeError> {
+/// Reads entries. None that is `old` changes the members.
+pub(super) fn entries(r: &mut Reader, old: bool) -> Result<Vec<Committed>, DecodeError> {
     let count = r.array_len(false)?.ok_or(DecodeError::Length)?;
     let first = r.i64()?.cast_unsigned();
     let mut entries = Vec::new();
     for nth in 0..count as u64 {
         let index = first.checked_add(nth).filter(|index| *index > 0).ok_or(DecodeError::Value)?;
-        entries.push(Committed { index, term: r.i64()?.cast_unsigned(), data: r.bytes(false)? });
+        let (term, data) = (r.i64()?.cast_unsigned(), r.bytes(false)?);
+        let members = if !old && r.bool()? { Some(Members { index, ..members(r)? }) } else { None };
+        if members.as_ref().is_some_and(|members| members.all.is_empty() || !data.is_empty()) {
+            return Err(DecodeError::Value);
+        }
+        entries.push(Committed { index, term, data, members });
     }
     Ok(entries)
 }
@@ -180,25 +208,39 @@ struct Body {
 
 fn body(bytes: &Bytes) -> Result<Body, DecodeError> {
     let mut r = Reader::new(bytes.clone());
-    if r.i8()? != VERSION {
-        return Err(DecodeError::Version);
-    }
+    let old = match r.i8()? {
+        VERSION => false,
+        VERSION_OF_VOTERS => true,
+        _ => return Err(DecodeError::Version),
+    };
     let node = NodeId(r.i32()?);
-    let count = r.array_len(true)?.filter(|count| *count <= VOTERS_MAX).ok_or(DecodeError::Length)?;
-    let mut voters = Vec::new();
-    for _ in 0..count {
-        voters.push(NodeId(r.i32()?));
-    }
+    let members = if old { voters(&mut r)? } else { members(&mut r)? };
     let (term, vote) = (r.i64()?.cast_unsigned(), NodeId(r.i32()?));
     let (commit, last) = (r.i64()?.cast_unsigned(), r.i64()?.cast_unsigned());
     let vote = (vote.0 >= 0).then_some(vote);
-    let snapshot = if r.bool()? { Some(snapshot(&mut r)?) } else { None };
-    let entries = entries(&mut r)?;
+    let snapshot = if r.bool()? { Some(snapshot(&mut r, old.then_some(&members))?) } else { None };
+    let entries = entries(&mut r, old)?;
     r.finish()?;
-    Ok(Body { stand: Stand { node, voters, term, vote, commit, last }, snapshot, entries })
+    Ok(Body { stand: Stand { node, members, term, vote, commit, last }, snapshot, entries })
+}
+
+fn voters(r: &mut Reader) -> Result<Members, DecodeError> {
+    let count = r.array_len(true)?.filter(|count| *count <= VOTERS_MAX).ok_or(DecodeError::Length)?;
+    let mut voters = Vec::new();
+    for _ in 0..count {
+        voters.push((NodeId(r.i32()?), Str::EMPTY));
+    }
+    Ok(Members::first(voters))
 }
 
 impl Recovered {
+    /// The members as of the log's end, committed or not; none if it is empty.
+    #[must_use]
+    pub fn newest_members(&self) -> &Members {
+        let begin = self.snapshot.as_ref().map_or(&self.members, |snapshot| &snapshot.members);
+        self.entries.iter().rev().find_map(|entry| entry.members.as_ref()).unwrap_or(begin)
+    }
+
     /// The last index of the log, as far as it is there.
     #[must_use]
     pub fn last(&self) -> u64 {
@@ -225,7 +267,7 @@ impl Recovered {
     }
 
     fn stands_at(&mut self, stand: Stand) {
-        (self.voters, self.term, self.vote) = (stand.voters, stand.term, stand.vote);
+        (self.members, self.term, self.vote) = (stand.members, stand.term, stand.vote);
         self.commit = stand.commit;
     }
 }
@@ -233,8 +275,8 @@ impl Recovered {
 /// A log as a file of one frame.
 #[must_use]
 pub fn written(log: &Recovered, node: NodeId) -> Bytes {
-    let Recovered { voters, term, vote, commit, .. } = log.clone();
-    let stand = Stand { node, voters, term, vote, commit, last: log.last() };
+    let Recovered { members, term, vote, commit, .. } = log.clone();
+    let stand = Stand { node, members, term, vote, commit, last: log.last() };
     frame(&stand, log.snapshot.as_ref(), &log.entries, 0).0
 }
 
@@ -265,7 +307,7 @@ pub fn read(bytes: &Bytes, node: NodeId) -> Result<Recovered, DiskError> {
 
 /// Whether the file may be a first frame that a crash cut short: nobody has been promised anything yet.
 fn is_torn_first(bytes: &Bytes) -> bool {
-    bytes.get(8..=HEAD_BYTES).is_none_or(|head| head == [0, 0, 0, 0, VERSION.cast_unsigned()])
+    bytes.get(8..=HEAD_BYTES).is_none_or(|head| head.starts_with(&[0; 4]) && [1, 2].contains(&head[4]))
 }
 
 /// Looks for good frames behind a bad one. They tell where the voter stood, but not what was in the bad one.

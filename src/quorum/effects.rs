@@ -1,6 +1,8 @@
 //! What goes into the machine and what comes out of it.
 
+use super::members::Members;
 use crate::base::NodeId;
+use crate::wire::Str;
 use bytes::Bytes;
 
 /// Something that happened.
@@ -37,6 +39,62 @@ pub enum Input {
     Unreachable(NodeId),
     /// Hand the lead over to the voter who is furthest, before this one goes.
     HandOver,
+    /// Have other members; the answer is `Effects::changed`.
+    Change(Change),
+}
+
+/// Another member, or one less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A node is to become a voter.
+    Add {
+        /// Which.
+        id: NodeId,
+        /// Where the others reach it.
+        address: Str,
+        /// Its directory, as it shall be told.
+        directory: [u8; 16],
+    },
+    /// A member is to be none.
+    Remove {
+        /// Which.
+        id: NodeId,
+        /// Only if this is its directory; zeros for whichever it is.
+        directory: [u8; 16],
+    },
+}
+
+/// What became of a wish for other members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The entry that begins it is in the log: the removal, or the newcomer as one that doesn't vote yet.
+    At {
+        /// Its index.
+        index: u64,
+        /// The term of who leads.
+        term: u64,
+    },
+    /// It can't be.
+    Refused(Refusal),
+}
+
+/// Why members aren't changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This voter doesn't lead.
+    NotLeading,
+    /// Another change is under way.
+    Busy,
+    /// The node votes already.
+    Duplicate,
+    /// There is no such member.
+    Unknown,
+    /// There are as many voters as there may be.
+    TooMany,
+    /// Nobody would be left.
+    Last,
+    /// A voter has no address where others could reach it.
+    Nowhere,
 }
 
 /// The state up to an entry.
@@ -46,6 +104,8 @@ pub struct Snapshot {
     pub index: u64,
     /// That entry's term.
     pub term: u64,
+    /// Who belonged to the quorum then.
+    pub members: Members,
     /// The state.
     pub data: Bytes,
 }
@@ -56,7 +116,7 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-/// An entry of the log. Those without data come from elections; they only count.
+/// An entry of the log. Those without data come from elections, or change the members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// Its place in the log, from 1 on.
@@ -65,6 +125,8 @@ pub struct Committed {
     pub term: u64,
     /// What was proposed.
     pub data: Bytes,
+    /// Who belongs to the quorum from here on, if that changes.
+    pub members: Option<Members>,
 }
 
 /// What must be made durable. One write is under way at a time.
@@ -118,6 +180,8 @@ pub struct Effects {
     pub committed: Vec<Committed>,
     /// The answer to `Input::Propose`.
     pub proposed: Option<Proposed>,
+    /// The answer to `Input::Change`.
+    pub changed: Option<Changed>,
     /// Who leads now, if that has changed.
     pub role: Option<Role>,
     /// What an operator has to know: the voter stands down, or mends.
@@ -135,6 +199,7 @@ impl Effects {
             && self.installed.is_none()
             && self.committed.is_empty()
             && self.proposed.is_none()
+            && self.changed.is_none()
             && self.role.is_none()
             && self.trouble.is_none()
             && self.mended.is_none()

@@ -1,7 +1,9 @@
 //! The crate's node: made, emptied of what it wants done, asked.
 
+use super::change::{adopt, furthest};
 use super::disk::Recovered;
 use super::effects::{Effects, Proposed, Snapshot};
+use super::members::Members;
 use super::message::{Message, Whole};
 use super::node::QuorumConf;
 use super::store::{Store, from_raft, snapshot_from_raft};
@@ -21,6 +23,15 @@ const APPENDS_IN_FLIGHT: usize = 64;
 /// Bytes of entries that aren't committed; a leader refuses more.
 const UNCOMMITTED_BYTES: u64 = 64 << 20;
 
+/// The members that a log begins with. One that has begun knows them by itself; the configuration knows where to reach
+/// those who were never changed.
+pub(super) fn first_members(conf: &QuorumConf, recovered: &Recovered) -> Members {
+    if recovered.members.all.is_empty() {
+        return conf.members.clone();
+    }
+    recovered.members.clone().told_by(&conf.members)
+}
+
 /// The crate's node over a log.
 pub(super) fn voter(conf: &QuorumConf, recovered: &Recovered) -> RawNode<Store> {
     let begin = recovered.snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
@@ -37,13 +48,13 @@ pub(super) fn voter(conf: &QuorumConf, recovered: &Recovered) -> RawNode<Store> 
         ..Config::default()
     };
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let store = Store::new(&conf.voters, recovered);
+    let store = Store::new(first_members(conf, recovered), recovered);
     RawNode::new(&config, store, &logger).expect("the settings fit each other, and the log was checked")
 }
 
 /// Takes one of the crate's batches: what it wants written, sent and applied.
 pub(super) fn take_batch(
-    node: &mut RawNode<Store>,
+    (node, this): (&mut RawNode<Store>, NodeId),
     writes: &mut Writes,
     held: &mut VecDeque<(u64, Vec<eraftpb::Message>)>,
     installing: &mut VecDeque<(u64, Snapshot)>,
@@ -65,13 +76,16 @@ pub(super) fn take_batch(
     if !late.is_empty() {
         held.push_back((batch.number(), late));
     }
-    let committed = batch.take_committed_entries();
-    let applied = committed.last().map(|entry| entry.index);
-    out.committed.extend(committed.into_iter().map(from_raft));
+    let committed: Vec<_> = batch.take_committed_entries().into_iter().map(from_raft).collect();
     node.advance_append_async(batch);
-    if let Some(applied) = applied {
+    for members in committed.iter().filter_map(|entry| entry.members.clone()) {
+        let farewell = adopt(node, members, this);
+        post(farewell.into_iter().collect(), out);
+    }
+    if let Some(applied) = committed.last().map(|entry| entry.index) {
         node.advance_apply_to(applied);
     }
+    out.committed.extend(committed);
 }
 
 /// Whether a message that rests on a write may leave before it is durable: never.
@@ -110,6 +124,7 @@ pub(super) fn whole(node: &RawNode<Store>) -> Whole {
     Whole {
         term: raft.term,
         commit,
+        members: store.first_members().clone(),
         snapshot: store.snapshot().cloned(),
         entries: committed.cloned().collect(),
     }
@@ -117,12 +132,7 @@ pub(super) fn whole(node: &RawNode<Store>) -> Whole {
 
 /// Has the voter with the longest log campaign at once.
 pub(super) fn hand_over(node: &mut RawNode<Store>, this: NodeId) {
-    let progress = node.raft.prs();
-    let others = progress.iter().filter(|(id, it)| **id != raft_id(this) && it.recent_active);
-    let best = others.map(|(id, it)| (it.matched, std::cmp::Reverse(*id))).max();
-    if let Some((_, std::cmp::Reverse(id))) = best
-        && node.raft.state == StateRole::Leader
-    {
+    if let Some(id) = furthest(node, this).filter(|_| node.raft.state == StateRole::Leader) {
         node.transfer_leader(id);
     }
 }

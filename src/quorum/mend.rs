@@ -38,7 +38,7 @@ impl Mending {
     }
 
     /// Looks at a leader's log; the log to begin with, if it does.
-    pub(super) fn judge(&self, whole: Whole, voters: &[NodeId]) -> Option<Recovered> {
+    pub(super) fn judge(&self, whole: Whole) -> Option<Recovered> {
         if self.taken.is_some() || whole.commit < self.last {
             return None;
         }
@@ -55,7 +55,7 @@ impl Mending {
         // In a term that this voter knew it may have voted already.
         let vote = if whole.term > self.term { None } else { self.vote };
         Some(Recovered {
-            voters: voters.to_vec(),
+            members: whole.members,
             term: whole.term.max(self.term),
             vote,
             commit: whole.commit,

@@ -2,16 +2,19 @@
 //! names (`docs/adr/0008-quorum.md`).
 //!
 //! `Quorum` steps on inputs (a tick, a message, a proposal, "this is durable") and fills `Effects`: frames to write,
-//! messages to send, entries that are committed. It knows nodes and bytes, no clock, no files, no metadata. `disk` is
-//! how the log lies in its file, `message` how it travels.
+//! messages to send, entries that are committed. It knows nodes and bytes, no clock, no files, no metadata. `disk`
+//! is how the log lies in its file, `message` how it travels; `members` are those who agree, `change` is how others
+//! come to.
 //!
 //! **Invariant:** what promises something to another voter (a vote, "I have these entries") is handed out only once the
 //! write that it rests on was reported durable. (the little network in `tests`, with planted faults)
 
+mod change;
 mod disk;
 mod effects;
 mod engine;
 mod guard;
+mod members;
 mod mend;
 mod message;
 mod node;
@@ -20,7 +23,8 @@ mod store;
 mod writes;
 
 pub use disk::{Damage, DiskError, Recovered, read, written};
-pub use effects::{Committed, Effects, Input, Proposed, Role, Snapshot, Write};
+pub use effects::{Change, Changed, Committed, Effects, Input, Proposed, Refusal, Role, Snapshot, Write};
+pub use members::{Member, Members};
 pub use message::check as check_message;
 pub use node::{Quorum, QuorumConf};
 pub use standing::{Standing, VoterStanding};

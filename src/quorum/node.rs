@@ -1,9 +1,11 @@
 //! The machine.
 
+use super::change::{Joining, adopt, change, propose_members};
 use super::disk::{Recovered, Stand};
-use super::effects::{Committed, Effects, Input, Proposed, Role, Snapshot};
+use super::effects::{Changed, Committed, Effects, Input, Proposed, Refusal, Role, Snapshot};
 use super::engine::{hand_over, post, propose, take_batch, voter, whole};
 use super::guard::{Verdict, judge};
+use super::members::Members;
 use super::mend::Mending;
 use super::message::Message;
 use super::standing::{Standing, VoterStanding};
@@ -13,10 +15,11 @@ use super::{node_id, raft_id};
 use crate::base::NodeId;
 use crate::base::mutant::{Mutant, planted};
 use crate::base::random::Random;
+use crate::wire::Str;
 use bytes::Bytes;
-use raft::eraftpb;
+use raft::eraftpb::{self, MessageType};
 use raft::{ProgressState, RawNode, SnapshotStatus, StateRole};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Ticks over which followers that saw the leader's connection break spread their campaigns.
 const IMPATIENT_TICKS: u64 = 3;
@@ -24,14 +27,16 @@ const IMPATIENT_TICKS: u64 = 3;
 /// Who votes, and how patiently.
 #[derive(Clone, Debug)]
 pub struct QuorumConf {
-    /// This voter.
+    /// This node.
     pub id: NodeId,
-    /// All of them.
-    pub voters: Vec<NodeId>,
+    /// The voters that a log begins with which isn't there yet. This node needn't be one: then it waits to be added.
+    pub members: Members,
     /// Ticks without a word of the leader before a voter campaigns; drawn from there to twice that.
     pub election_ticks: usize,
     /// Ticks between two of the leader's heartbeats.
     pub heartbeat_ticks: usize,
+    /// Ticks that a node has to catch up before it may vote.
+    pub join_ticks: usize,
     /// For those draws.
     pub seed: u64,
 }
@@ -40,15 +45,19 @@ enum Mind {
     /// Takes part.
     Voting(Box<RawNode<Store>>),
     /// Has lost entries and waits for the leader's.
-    Mending(Mending),
+    Mending(Box<Mending>),
     /// Has seen what can't be, and does nothing more.
     Down,
 }
 
-/// One voter of the coordinators' quorum. Lives on shard 0 of a node with the coordinator's role.
+/// One node's part in the coordinators' quorum, as a voter, or as one that may become a voter. Lives on shard 0 of a
+/// node with the coordinator's role.
 pub struct Quorum {
     conf: QuorumConf,
     mind: Mind,
+    /// The members when it last took part.
+    known: Members,
+    joining: Joining,
     writes: Writes,
     /// Messages that wait for the write that they rest on, by the crate's batch.
     held: VecDeque<(u64, Vec<eraftpb::Message>)>,
@@ -67,20 +76,31 @@ impl Quorum {
     /// A voter with what its file holds.
     #[must_use]
     pub fn new(conf: QuorumConf, mut recovered: Recovered) -> Self {
-        assert!(conf.voters.contains(&conf.id), "a voter is one of the voters");
+        if let Some(snapshot) = &mut recovered.snapshot
+            && (snapshot.members.index == 0 || planted(Mutant::ForgetMembers))
+        {
+            snapshot.members = recovered.members.clone().told_by(&conf.members);
+        }
         if planted(Mutant::ForgetVote) {
             recovered.vote = None;
         }
         let writes = Writes::new(recovered.chain);
         let begin = recovered.snapshot.clone();
         let mind = match recovered.damage.filter(|_| !planted(Mutant::CutDamage)) {
-            Some(damage) => Mind::Mending(Mending::new(recovered.term, recovered.vote, damage.last)),
+            Some(damage) => {
+                let mending = Mending::new(recovered.term, recovered.vote, damage.last);
+                Mind::Mending(Box::new(mending))
+            }
             None => Mind::Voting(Box::new(voter(&conf, &recovered))),
         };
+        let known = Some(recovered.newest_members()).filter(|known| !known.all.is_empty());
+        let known = known.unwrap_or(&conf.members).clone();
         let random = Random::stream(conf.seed, raft_id(conf.id));
         Quorum {
             conf,
             mind,
+            known,
+            joining: Joining::default(),
             writes,
             held: VecDeque::new(),
             installing: VecDeque::new(),
@@ -114,18 +134,43 @@ impl Quorum {
             leader: self.role.leader,
             committed: 0,
             last: 0,
-            voters: self.conf.voters.iter().map(|node| VoterStanding { node: *node, last: None }).collect(),
+            members: self
+                .members()
+                .all
+                .iter()
+                .cloned()
+                .map(|member| VoterStanding { member, last: None })
+                .collect(),
             mending: matches!(self.mind, Mind::Mending(_)),
         };
         let Mind::Voting(node) = &self.mind else { return standing };
         let raft = &node.raft;
         (standing.committed, standing.last) = (raft.raft_log.committed, raft.raft_log.last_index());
         if raft.state == StateRole::Leader {
-            for voter in &mut standing.voters {
-                voter.last = raft.prs().get(raft_id(voter.node)).map(|progress| progress.matched);
+            for it in &mut standing.members {
+                it.last = raft.prs().get(raft_id(it.member.id)).map(|progress| progress.matched);
             }
         }
         standing
+    }
+
+    /// Who belongs to the quorum, as of what this node has applied.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        match &self.mind {
+            Mind::Voting(node) => node.store().members(),
+            Mind::Mending(_) | Mind::Down => &self.known,
+        }
+    }
+
+    /// Where the log says that a node is reached, even if that isn't committed.
+    #[must_use]
+    pub fn address_of(&self, id: NodeId) -> Option<Str> {
+        let told = |members: &Members| members.get(id).map(|member| member.address.clone());
+        match &self.mind {
+            Mind::Voting(node) => node.store().all_members().find_map(told),
+            Mind::Mending(_) | Mind::Down => told(&self.known),
+        }
     }
 
     /// The log up to an entry that was handed out: the state that it begins with, and the entries after that.
@@ -156,13 +201,20 @@ impl Quorum {
         match input {
             Input::Start => {
                 out.installed = self.begin.take();
-                if self.conf.voters.len() == 1 {
+                if node.store().members().is_lone(self.conf.id) {
                     // Nobody else is there to be asked.
                     let _ = node.campaign();
                 }
             }
             Input::Tick => {
-                node.tick();
+                if !is_hasty(node, self.conf.id) {
+                    node.tick();
+                }
+                if self.role.acting
+                    && let Some(members) = self.joining.tick(node, self.conf.join_ticks)
+                {
+                    propose_members(node, &members);
+                }
             }
             Input::Message { from, bytes } => self.receive(from, &bytes, out),
             Input::Propose(data) => out.proposed = Some(propose(node, self.role.acting, &data)),
@@ -173,12 +225,14 @@ impl Quorum {
             }
             Input::Unreachable(voter) => self.unreachable(voter),
             Input::HandOver => hand_over(node, self.conf.id),
+            Input::Change(wish) => out.changed = Some(change(node, self.role.acting, &wish)),
         }
     }
 
     fn receive(&mut self, from: NodeId, bytes: &Bytes, out: &mut Effects) {
         let Mind::Voting(node) = &mut self.mind else { return };
-        if from == self.conf.id || !self.conf.voters.contains(&from) {
+        // A voter that lags behind doesn't know all who may speak to it: what they say is judged, not who they are.
+        if from == self.conf.id {
             return;
         }
         let mut message = match Message::decode(bytes) {
@@ -188,12 +242,28 @@ impl Quorum {
                 out.send.extend(whole.encode().map(|bytes| (from, bytes)));
                 return;
             }
+            Ok(Message::Members(members)) => return self.learn(members),
             _ => return,
         };
         (message.from, message.to) = (raft_id(from), raft_id(self.conf.id));
+        let members = node.store().members();
+        if is_campaign(&message) && members.get(from).is_none() && !members.all.is_empty() {
+            out.send.extend(Message::Members(members.clone()).encode().map(|bytes| (from, bytes)));
+        }
+        // Who has nothing and isn't to vote may be an old voter with a new disk: it doesn't know whom it voted for.
+        if is_campaign(&message) && node.raft.raft_log.last_index() == 0 && !members.votes(self.conf.id) {
+            return;
+        }
+        if is_hasty(node, self.conf.id) && leads_on(&message) {
+            return;
+        }
         if message.has_snapshot() {
-            let voters = self.conf.voters.iter().copied().map(raft_id).collect();
-            message.mut_snapshot().mut_metadata().mut_conf_state().voters = voters;
+            // The crate takes none that doesn't name who takes it. This one may be older than the entry that does.
+            let conf = message.mut_snapshot().mut_metadata().mut_conf_state();
+            let this = raft_id(self.conf.id);
+            if !conf.voters.contains(&this) && !conf.learners.contains(&this) {
+                conf.learners.push(this);
+            }
         }
         match judge(node, &message) {
             Verdict::Take => {
@@ -207,7 +277,7 @@ impl Quorum {
                 out.trouble =
                     Some(format!("{why}: it doesn't vote until it has the leader's log up to {last}"));
                 let vote = node_id(node.raft.vote);
-                self.leave(Mind::Mending(Mending::new(term, vote, last)));
+                self.leave(Mind::Mending(Box::new(Mending::new(term, vote, last))));
             }
             Verdict::TwoHistories(index) => {
                 let why = "the leader's log differs from what is committed here";
@@ -217,8 +287,20 @@ impl Quorum {
         }
     }
 
+    /// Takes from another node that this one is no voter any more, or never was.
+    fn learn(&mut self, members: Members) {
+        let Mind::Voting(node) = &mut self.mind else { return };
+        let (now, this) = (node.store().members(), self.conf.id);
+        let newer = members.index > now.index || node.raft.raft_log.last_index() == 0;
+        let out = now.votes(this) && members.get(this).is_none() && !members.all.is_empty();
+        if newer && out && node.raft.state != StateRole::Leader {
+            adopt(node, members, this);
+        }
+    }
+
     /// Stops taking part. Nothing that it would have promised leaves.
     fn leave(&mut self, mind: Mind) {
+        self.known = self.members().clone();
         self.mind = mind;
         self.held.clear();
         self.installing.clear();
@@ -251,16 +333,17 @@ impl Quorum {
                     Some(format!("{why}: this voter doesn't vote until it has the leader's up to {last}"));
             }
             Input::Tick if mending.tick(self.conf.heartbeat_ticks) => {
-                let others = self.conf.voters.iter().filter(|voter| **voter != self.conf.id);
-                out.send
-                    .extend(others.filter_map(|voter| Message::Ask.encode().map(|bytes| (*voter, bytes))));
+                let all = self.known.all.iter().chain(&self.conf.members.all).map(|member| member.id);
+                let others: BTreeSet<NodeId> = all.filter(|id| *id != self.conf.id).collect();
+                let ask = |to| Message::Ask.encode().map(|bytes| (to, bytes));
+                out.send.extend(others.into_iter().filter_map(ask));
             }
-            Input::Message { from, bytes } if self.conf.voters.contains(&from) && !self.writes.busy() => {
+            Input::Message { bytes, .. } if !self.writes.busy() => {
                 let Ok(Message::Whole(whole)) = Message::decode(&bytes) else { return };
-                let Some(log) = mending.judge(whole, &self.conf.voters) else { return };
+                let Some(log) = mending.judge(whole) else { return };
                 let stand = Stand {
                     node: self.conf.id,
-                    voters: log.voters.clone(),
+                    members: log.members.clone(),
                     term: log.term,
                     vote: log.vote,
                     commit: log.commit,
@@ -270,6 +353,7 @@ impl Quorum {
                 mending.taken = Some(log);
             }
             Input::Propose(_) => out.proposed = Some(Proposed::Refused),
+            Input::Change(_) => out.changed = Some(Changed::Refused(Refusal::NotLeading)),
             _ => {}
         }
     }
@@ -278,7 +362,8 @@ impl Quorum {
     fn mended(&mut self, out: &mut Effects) {
         let Mind::Mending(mending) = &mut self.mind else { return };
         let Some(log) = mending.taken.take_if(|_| !self.writes.busy()) else { return };
-        let nothing = Snapshot { index: 0, term: 0, data: Bytes::new() };
+        let members = log.members.clone();
+        let nothing = Snapshot { index: 0, term: 0, data: Bytes::new(), members };
         out.installed = Some(log.snapshot.clone().unwrap_or(nothing));
         out.mended = Some(log.last());
         self.writes.forget();
@@ -294,6 +379,7 @@ impl Quorum {
         let mut settled = None;
         loop {
             while node.has_ready() {
+                let node = (&mut **node, self.conf.id);
                 take_batch(node, &mut self.writes, &mut self.held, &mut self.installing, out);
             }
             let durable = self.writes.durable();
@@ -321,7 +407,7 @@ impl Quorum {
         let raft = &node.raft;
         let stand = Stand {
             node: self.conf.id,
-            voters: self.conf.voters.clone(),
+            members: node.store().first_members().clone(),
             term: raft.term,
             vote: node_id(raft.vote),
             commit: raft.raft_log.committed,
@@ -337,7 +423,9 @@ impl Quorum {
         let raft = &node.raft;
         let leads = raft.state == StateRole::Leader;
         let acting = leads && (raft.apply_to_current_term() || planted(Mutant::ActEarly));
-        Role { term: raft.term, leader: node_id(raft.leader_id), acting }
+        // Who doesn't vote isn't told when another leads: what it heard last says nothing.
+        let leader = node_id(raft.leader_id).filter(|_| node.store().members().votes(self.conf.id));
+        Role { term: raft.term, leader, acting }
     }
 
     fn tell_role(&mut self, role: Role, out: &mut Effects) {
@@ -359,4 +447,27 @@ impl Quorum {
         }
         node.raft.set_randomized_election_timeout(self.patience);
     }
+}
+
+/// Whether who sends this takes itself for a voter.
+fn is_campaign(message: &eraftpb::Message) -> bool {
+    matches!(message.get_msg_type(), MessageType::MsgRequestPreVote | MessageType::MsgRequestVote)
+}
+
+/// Whether a voter would lead by its own vote alone, before its log is durable. The crate takes that for impossible:
+/// with others, who campaigns has sent for their votes, and that waits for the log.
+fn is_hasty(node: &RawNode<Store>, this: NodeId) -> bool {
+    let log = &node.raft.raft_log;
+    let alone = node.store().members().is_lone(this) && node.raft.state != StateRole::Leader;
+    alone && log.persisted < log.last_index()
+}
+
+/// Whether a message may make its receiver campaign, or win.
+fn leads_on(message: &eraftpb::Message) -> bool {
+    matches!(
+        message.get_msg_type(),
+        MessageType::MsgTimeoutNow
+            | MessageType::MsgRequestPreVoteResponse
+            | MessageType::MsgRequestVoteResponse
+    )
 }

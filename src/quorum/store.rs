@@ -1,8 +1,9 @@
 //! The log in memory, where the crate looks for what it has handed out to be written.
 
 use super::effects::{Committed, Snapshot};
+use super::members::{Members, members, put_members};
 use super::{disk::Recovered, raft_id};
-use crate::base::NodeId;
+use crate::wire::{Reader, Writer};
 use bytes::Bytes;
 use raft::eraftpb::{self, EntryType};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
@@ -14,7 +15,10 @@ const ENTRY_OVERHEAD_BYTES: u64 = 32;
 
 /// The log's part that is kept.
 pub(super) struct Store {
-    voters: Vec<u64>,
+    /// The members that the log began with, or that a node was told which has no log yet.
+    first: Members,
+    /// The members as of what is applied.
+    members: Members,
     hard: eraftpb::HardState,
     snapshot: Option<Snapshot>,
     /// Index and term of the entry before the first that is there.
@@ -23,7 +27,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(voters: &[NodeId], recovered: &Recovered) -> Self {
+    /// A log, which begins with these members if it has no snapshot.
+    pub(super) fn new(first: Members, recovered: &Recovered) -> Self {
         let before = recovered.snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
         let hard = eraftpb::HardState {
             term: recovered.term,
@@ -32,12 +37,41 @@ impl Store {
             ..Default::default()
         };
         Store {
-            voters: voters.iter().copied().map(raft_id).collect(),
+            members: recovered.snapshot.as_ref().map_or_else(|| first.clone(), |it| it.members.clone()),
+            first,
             hard,
             snapshot: recovered.snapshot.clone(),
             before,
             entries: recovered.entries.clone(),
         }
+    }
+
+    /// The members as of what is applied.
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    pub(super) fn set_members(&mut self, members: Members) {
+        self.members = members;
+    }
+
+    /// The members that the log began with.
+    pub(super) fn first_members(&self) -> &Members {
+        &self.first
+    }
+
+    /// What the log says of members, the newest first, whether it is committed or not: where they may be reached.
+    pub(super) fn all_members(&self) -> impl Iterator<Item = &Members> {
+        let entries = self.entries.iter().rev().filter_map(|entry| entry.members.as_ref());
+        entries.chain([&self.members, &self.first])
+    }
+
+    /// The members as of an entry that is there and applied.
+    fn members_at(&self, index: u64) -> Members {
+        let begin = self.snapshot.as_ref().map_or(&self.first, |snapshot| &snapshot.members);
+        let upto = self.entries.iter().rev().skip_while(|entry| entry.index > index);
+        let newest = upto.filter_map(|entry| entry.members.as_ref()).next();
+        newest.filter(|newest| newest.index > begin.index).unwrap_or(begin).clone()
     }
 
     pub(super) fn snapshot(&self) -> Option<&Snapshot> {
@@ -84,6 +118,7 @@ impl Store {
     pub(super) fn install(&mut self, snapshot: Snapshot) {
         self.before = (snapshot.index, snapshot.term);
         self.entries.clear();
+        self.members = snapshot.members.clone();
         self.snapshot = Some(snapshot);
     }
 
@@ -93,7 +128,7 @@ impl Store {
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.index >= index) {
             return;
         }
-        self.snapshot = Some(Snapshot { index, term, data });
+        self.snapshot = Some(Snapshot { index, term, data, members: self.members_at(index) });
         let upto = index.saturating_sub(KEPT);
         if let Some(term) = self.term_of(upto).filter(|_| upto > self.before.0) {
             self.entries.drain(..=self.place(upto));
@@ -105,36 +140,58 @@ impl Store {
 /// An entry as the crate has it.
 pub(super) fn to_raft(entry: &Committed) -> eraftpb::Entry {
     let mut to = eraftpb::Entry::default();
-    to.set_entry_type(EntryType::EntryNormal);
     (to.index, to.term, to.data) = (entry.index, entry.term, entry.data.clone());
+    if let Some(members) = &entry.members {
+        let mut w = Writer::new();
+        put_members(&mut w, members);
+        to.context = w.into_pieces().concat().into();
+        to.set_entry_type(EntryType::EntryConfChangeV2);
+    }
     to
 }
 
 /// An entry of the crate as ours.
 pub(super) fn from_raft(entry: eraftpb::Entry) -> Committed {
-    Committed { index: entry.index, term: entry.term, data: entry.data }
+    let (index, term) = (entry.index, entry.term);
+    if entry.get_entry_type() == EntryType::EntryNormal {
+        return Committed { index, term, data: entry.data, members: None };
+    }
+    // The data is the crate's own, for its eyes when it is proposed.
+    let members = members(&mut Reader::new(entry.context)).expect("it was written here");
+    Committed { index, term, data: Bytes::new(), members: Some(Members { index, ..members }) }
 }
 
-/// A snapshot as the crate has it.
-pub(super) fn snapshot_to_raft(snapshot: &Snapshot, voters: &[u64]) -> eraftpb::Snapshot {
-    let mut to = eraftpb::Snapshot { data: snapshot.data.clone(), ..Default::default() };
+/// A snapshot as the crate has it, which knows no addresses: so the members go before the data.
+pub(super) fn snapshot_to_raft(snapshot: &Snapshot) -> eraftpb::Snapshot {
+    let mut w = Writer::new();
+    put_members(&mut w, &snapshot.members);
+    w.shared(snapshot.data.clone());
+    let mut to = eraftpb::Snapshot { data: w.into_pieces().concat().into(), ..Default::default() };
     let meta = to.mut_metadata();
     (meta.index, meta.term) = (snapshot.index, snapshot.term);
-    meta.mut_conf_state().voters = voters.to_vec();
+    *meta.mut_conf_state() = conf_state(&snapshot.members);
     to
+}
+
+fn conf_state(members: &Members) -> eraftpb::ConfState {
+    eraftpb::ConfState {
+        voters: members.voters().map(raft_id).collect(),
+        learners: members.learner().map(|learner| raft_id(learner.id)).into_iter().collect(),
+        ..Default::default()
+    }
 }
 
 /// A snapshot of the crate as ours.
 pub(super) fn snapshot_from_raft(snapshot: &eraftpb::Snapshot) -> Snapshot {
     let meta = snapshot.get_metadata();
-    Snapshot { index: meta.index, term: meta.term, data: snapshot.data.clone() }
+    let mut r = Reader::new(snapshot.data.clone());
+    let members = members(&mut r).expect("it was written here");
+    Snapshot { index: meta.index, term: meta.term, data: r.rest(), members }
 }
 
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let mut conf = eraftpb::ConfState::default();
-        conf.voters.clone_from(&self.voters);
-        Ok(RaftState::new(self.hard.clone(), conf))
+        Ok(RaftState::new(self.hard.clone(), conf_state(&self.members)))
     }
 
     fn entries(
@@ -180,6 +237,6 @@ impl Storage for Store {
     fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<eraftpb::Snapshot> {
         let fits = self.snapshot.as_ref().filter(|snapshot| snapshot.index >= request_index);
         let snapshot = fits.ok_or(Error::Store(StorageError::SnapshotTemporarilyUnavailable))?;
-        Ok(snapshot_to_raft(snapshot, &self.voters))
+        Ok(snapshot_to_raft(snapshot))
     }
 }

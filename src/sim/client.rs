@@ -69,6 +69,13 @@ pub const ALTER_PARTITION_REASSIGNMENTS: Call = Call(45, 1);
 /// `ConsumerGroupHeartbeat`.
 pub const CONSUMER_HEARTBEAT: Call = Call(68, 1);
 
+/// `DescribeQuorum`.
+pub const DESCRIBE_QUORUM: Call = Call(55, 2);
+/// `AddRaftVoter`.
+pub const ADD_RAFT_VOTER: Call = Call(80, 1);
+/// `RemoveRaftVoter`.
+pub const REMOVE_RAFT_VOTER: Call = Call(81, 0);
+
 impl Call {
     fn is_flexible(self) -> bool {
         SCHEMAS.iter().any(|schema| schema.key == self.0 && self.1 >= schema.flexible_from)

@@ -1,10 +1,10 @@
 //! DescribeQuorum (key 55), versions 0 to 2: who decides on the metadata, and how far everyone is (KIP-595, 836, 853).
 //!
 //! The acting coordinator answers, whichever broker is asked. Deviations: a voter's endpoint is where its peers reach
-//! it, and its directory has no id.
+//! it, and its directory has the id that it was added with, or none.
 
 use super::{Api, Context, Plan};
-use crate::base::ErrorCode;
+use crate::base::{ErrorCode, TopicId};
 use crate::cluster::{Command, Outcome, QuorumFacts, Refusal, VoterFacts};
 use crate::wire::generated::describe_quorum_request::TopicData as Asked;
 use crate::wire::generated::describe_quorum_response::{
@@ -51,7 +51,7 @@ fn answer(context: &Context<'_>, request: DescribeQuorumRequest, facts: Option<&
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let partition = |index: i32| match facts.filter(|_| is_metadata(&topic.topic_name, index)) {
-            Some(facts) => metadata(facts),
+            Some(facts) => metadata(context, facts),
             None => unknown(index),
         };
         let partitions = topic.partitions.iter().map(|asked| partition(asked.partition_index)).collect();
@@ -62,14 +62,14 @@ fn answer(context: &Context<'_>, request: DescribeQuorumRequest, facts: Option<&
     context.respond(&DescribeQuorumResponse { topics, nodes, ..Default::default() })
 }
 
-fn metadata(facts: &QuorumFacts) -> PartitionData {
+fn metadata(context: &Context<'_>, facts: &QuorumFacts) -> PartitionData {
     let offset = |entries: u64| i64::try_from(entries).unwrap_or(i64::MAX);
     let state = |voter: &VoterFacts| ReplicaState {
         replica_id: voter.id.0,
+        replica_directory_id: TopicId(if context.header.version >= 2 { voter.directory } else { [0; 16] }),
         log_end_offset: offset(voter.end),
         last_fetch_timestamp: voter.heard_ms,
         last_caught_up_timestamp: voter.caught_up_ms,
-        ..Default::default()
     };
     PartitionData {
         leader_id: facts.leader.0,

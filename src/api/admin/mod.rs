@@ -15,5 +15,7 @@ pub(super) mod k55_describe_quorum;
 pub(super) mod k60_describe_cluster;
 pub(super) mod k64_unregister_broker;
 pub(super) mod k75_describe_topic_partitions;
+pub(super) mod k80_add_raft_voter;
+pub(super) mod k81_remove_raft_voter;
 
 use super::{Api, Context, Plan, k03_metadata, resolve_name};

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 impl Command {
     /// Appends the command.
+    #[expect(clippy::too_many_lines, reason = "an arm a command")]
     pub fn encode(&self, w: &mut Writer) {
         match self {
             Command::RegisterBroker(registration) => {
@@ -81,6 +82,18 @@ impl Command {
                 w.i64(*count);
             }
             Command::DescribeQuorum => w.i8(14),
+            Command::AddVoter { id, peer, directory, waits } => {
+                w.i8(15);
+                put_node(w, id);
+                w.string(peer, true);
+                w.uuid(directory);
+                w.bool(*waits);
+            }
+            Command::RemoveVoter { id, directory } => {
+                w.i8(16);
+                put_node(w, id);
+                w.uuid(directory);
+            }
         }
     }
 
@@ -118,6 +131,8 @@ impl Command {
             12 => Command::EditConfigs { target: target(r)?, edits: list(r, edit)? },
             13 => Command::AllocateProducerIds { count: r.i64()? },
             14 => Command::DescribeQuorum,
+            15 => Command::AddVoter { id: node(r)?, peer: text(r)?, directory: r.uuid()?, waits: r.bool()? },
+            16 => Command::RemoveVoter { id: node(r)?, directory: r.uuid()? },
             _ => return Err(DecodeError::Value),
         })
     }
@@ -163,7 +178,7 @@ impl Outcome {
                 w.i64(*count);
             }
             Outcome::Quorum(facts) => {
-                w.i8(8);
+                w.i8(10);
                 put_quorum(w, facts);
             }
             Outcome::Refused(refusal) => {
@@ -188,7 +203,8 @@ impl Outcome {
             5 => Outcome::Reassigned(list(r, |r| Ok(option(r, refusal)?.map_or(Ok(()), Err)))?),
             6 => Outcome::Created(topic(r)?),
             7 => Outcome::ProducerIds { first: r.i64()?, count: r.i64()? },
-            8 => Outcome::Quorum(quorum(r)?),
+            8 => Outcome::Quorum(quorum(r, true)?),
+            10 => Outcome::Quorum(quorum(r, false)?),
             9 => Outcome::Refused(refusal(r)?),
             _ => return Err(DecodeError::Value),
         })
@@ -383,11 +399,13 @@ fn put_quorum(w: &mut Writer, facts: &QuorumFacts) {
             w.i64(it.end.cast_signed());
             w.i64(it.heard_ms);
             w.i64(it.caught_up_ms);
+            w.uuid(&it.directory);
         });
     }
 }
 
-fn quorum(r: &mut Reader) -> Decoded<QuorumFacts> {
+/// Reads how the quorum fares. Older builds knew no directories.
+fn quorum(r: &mut Reader, old: bool) -> Decoded<QuorumFacts> {
     let voter = |r: &mut Reader| {
         Ok(VoterFacts {
             id: node(r)?,
@@ -396,6 +414,7 @@ fn quorum(r: &mut Reader) -> Decoded<QuorumFacts> {
             end: r.i64()?.cast_unsigned(),
             heard_ms: r.i64()?,
             caught_up_ms: r.i64()?,
+            directory: if old { [0; 16] } else { r.uuid()? },
         })
     };
     Ok(QuorumFacts {

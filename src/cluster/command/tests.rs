@@ -78,6 +78,8 @@ fn commands() -> Vec<Command> {
         Command::EditConfigs { target: Target::Broker(NodeId(1)), edits: vec![] },
         Command::AllocateProducerIds { count: 1000 },
         Command::DescribeQuorum,
+        Command::AddVoter { id: NodeId(4), peer: "h:1".into(), directory: [3; 16], waits: true },
+        Command::RemoveVoter { id: NodeId(4), directory: [0; 16] },
     ]
 }
 
@@ -88,8 +90,15 @@ fn outcomes() -> Vec<Outcome> {
         elected.map(|result| Elected { topic: "t".into(), partition: PartitionIndex(1), result }).to_vec();
     let entry = PartitionEntry::new(vec![NodeId(1), NodeId(2)], vec![NodeId(2)]);
     let topic = Topic { name: "t".into(), id: TopicId([7; 16]), configs: configs(), partitions: vec![entry] };
-    let voter =
-        VoterFacts { id: NodeId(1), host: "h".into(), port: 1, end: 9, heard_ms: -1, caught_up_ms: 77 };
+    let voter = VoterFacts {
+        id: NodeId(1),
+        host: "h".into(),
+        port: 1,
+        directory: [8; 16],
+        end: 9,
+        heard_ms: -1,
+        caught_up_ms: 77,
+    };
     let quorum = QuorumFacts {
         leader: NodeId(1),
         term: 3,

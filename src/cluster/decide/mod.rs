@@ -54,6 +54,9 @@ pub fn decide(state: &ClusterState, command: Command) -> (Vec<Record>, Outcome) 
             let first = state.next_producer_id;
             Ok((vec![Record::ProducerIds { next: first + count }], Outcome::ProducerIds { first, count }))
         }
+        Command::AddVoter { .. } | Command::RemoveVoter { .. } => {
+            refuse(ErrorCode::InvalidRequest, "voters change one at a time")
+        }
         Command::DescribeQuorum => refuse(ErrorCode::UnknownServerError, "the metadata knows no quorum"),
     };
     decided.unwrap_or_else(|refusal| (Vec::new(), Outcome::Refused(refusal)))

@@ -5,12 +5,23 @@ use crate::quorum::message::{Message, Whole};
 use raft::eraftpb::{self, MessageType};
 
 fn samples() -> Vec<Message> {
+    let learner = Member { id: NodeId(3), address: "d:4".into(), directory: [4; 16], votes: false };
+    let members = voters_of(0..3).with(learner);
     let entries = vec![
-        Committed { index: 8, term: 2, data: Bytes::from_static(b"a") },
-        Committed { index: 9, term: 3, data: Bytes::new() },
+        Committed { index: 8, term: 2, data: Bytes::from_static(b"a"), members: None },
+        Committed { index: 9, term: 3, data: Bytes::new(), members: None },
+        Committed {
+            index: 10,
+            term: 3,
+            data: Bytes::new(),
+            members: Some(Members { index: 10, ..members.clone() }),
+        },
     ];
-    let snapshot = Snapshot { index: 7, term: 2, data: Bytes::from_static(b"state") };
-    let whole = Whole { term: 4, commit: 9, snapshot: Some(snapshot.clone()), entries: entries.clone() };
+    let snapshot =
+        Snapshot { index: 7, term: 2, data: Bytes::from_static(b"state"), members: members.clone() };
+    let snap = Some(snapshot.clone());
+    let whole =
+        Whole { term: 4, commit: 9, members: voters_of(0..3), snapshot: snap, entries: entries.clone() };
     let mut append = eraftpb::Message::default();
     append.set_msg_type(MessageType::MsgAppend);
     (append.term, append.log_term, append.index, append.commit) = (4, 2, 7, 6);
@@ -18,7 +29,7 @@ fn samples() -> Vec<Message> {
     let mut install = eraftpb::Message::default();
     install.set_msg_type(MessageType::MsgSnapshot);
     install.term = 4;
-    install.set_snapshot(crate::quorum::store::snapshot_to_raft(&snapshot, &[]));
+    install.set_snapshot(crate::quorum::store::snapshot_to_raft(&snapshot));
     let mut vote = eraftpb::Message::default();
     vote.set_msg_type(MessageType::MsgRequestVote);
     (vote.term, vote.context) = (5, b"CampaignTransfer".to_vec().into());
@@ -26,7 +37,7 @@ fn samples() -> Vec<Message> {
     refusal.set_msg_type(MessageType::MsgAppendResponse);
     (refusal.term, refusal.reject, refusal.reject_hint) = (4, true, 3);
     let raft = [append, install, vote, refusal].map(|message| Message::Raft(Box::new(message)));
-    [Message::Ask, Message::Whole(whole)].into_iter().chain(raft).collect()
+    [Message::Ask, Message::Whole(whole), Message::Members(members)].into_iter().chain(raft).collect()
 }
 
 #[test]
@@ -55,9 +66,10 @@ fn what_stays_within_a_node_never_leaves_it() {
 fn noise_is_no_message_and_harms_no_voter() {
     let conf = QuorumConf {
         id: NodeId(0),
-        voters: (0..3).map(NodeId).collect(),
+        members: voters_of(0..3),
         election_ticks: 10,
         heartbeat_ticks: 1,
+        join_ticks: 60,
         seed: 1,
     };
     let mut voter = Quorum::new(conf, Recovered::default());

@@ -7,18 +7,11 @@ use crate::quorum::disk::{Stand, frame};
 const NODE: NodeId = NodeId(1);
 
 fn stand(last: u64) -> Stand {
-    Stand {
-        node: NODE,
-        voters: vec![NODE, NodeId(2), NodeId(3)],
-        term: 3,
-        vote: Some(NodeId(2)),
-        commit: 0,
-        last,
-    }
+    Stand { node: NODE, members: voters_of(1..4), term: 3, vote: Some(NodeId(2)), commit: 0, last }
 }
 
 fn entry(index: u64, term: u64) -> Committed {
-    Committed { index, term, data: Bytes::from(vec![u8::try_from(index).unwrap(); 40]) }
+    Committed { index, term, data: Bytes::from(vec![u8::try_from(index).unwrap(); 40]), members: None }
 }
 
 /// Frames of one entry each.
@@ -43,7 +36,7 @@ fn a_log_reads_back_and_may_be_followed_by_zeros() {
     bytes.resize(end + 8 * BLOCK_BYTES, 0);
     let log = read_it(bytes).unwrap();
     assert_eq!((log.last(), log.end, log.damage), (3, end, None));
-    assert_eq!((log.term, log.vote, log.voters.len()), (3, Some(NodeId(2)), 3));
+    assert_eq!((log.term, log.vote, log.members.all.len()), (3, Some(NodeId(2)), 3));
     assert_eq!(read_it(Vec::new()).unwrap(), Recovered::default());
     assert_eq!(read_it(vec![0; BLOCK_BYTES]).unwrap(), Recovered::default());
 }
@@ -59,7 +52,8 @@ fn a_later_entry_takes_the_place_of_those_from_its_index_on() {
 #[test]
 fn a_snapshot_begins_the_log_anew() {
     let (first, chain) = frame(&stand(1), None, &[entry(1, 1)], 0);
-    let snapshot = Snapshot { index: 9, term: 2, data: Bytes::from_static(b"state") };
+    let snapshot =
+        Snapshot { index: 9, term: 2, data: Bytes::from_static(b"state"), members: voters_of(1..4) };
     let (second, chain) = frame(&stand(10), Some(&snapshot), &[entry(10, 2)], chain);
     let (third, _) = frame(&stand(9), None, &[entry(9, 2)], chain);
     let log = read_it([first.clone(), second.clone()].concat()).unwrap();

@@ -2,6 +2,7 @@
 
 mod codec;
 mod files;
+mod members;
 mod net;
 
 use super::mend::Mending;
@@ -10,7 +11,7 @@ use super::*;
 use crate::base::mutant::{self, Mutant};
 use crate::base::random::Random;
 use bytes::Bytes;
-use net::{Net, Plan};
+use net::{Net, Plan, voters_of};
 
 /// Seeds that every run takes.
 const SEEDS: u64 = 60;
@@ -59,19 +60,21 @@ fn every_planted_fault_is_noticed() {
 
 #[test]
 fn a_voter_mends_only_with_a_log_that_is_committed_as_far_as_it_acknowledged() {
-    let voters: Vec<NodeId> = (0..3).map(NodeId).collect();
     let mending = Mending::new(3, Some(NodeId(1)), 10);
     let log = |term, commit, first| {
-        let snapshot = Snapshot { index: 5, term: 1, data: Bytes::from_static(b"state") };
-        let entry = |index| Committed { index, term: 2, data: Bytes::new() };
-        Whole { term, commit, snapshot: Some(snapshot), entries: (first..=commit).map(entry).collect() }
+        let members = voters_of(0..3);
+        let data = Bytes::from_static(b"state");
+        let snapshot = Snapshot { index: 5, term: 1, data, members: members.clone() };
+        let entry = |index| Committed { index, term: 2, data: Bytes::new(), members: None };
+        let entries = (first..=commit).map(entry).collect();
+        Whole { term, commit, members, snapshot: Some(snapshot), entries }
     };
-    assert_eq!(mending.judge(log(4, 9, 6), &voters), None, "a leader may count 10 as acknowledged");
-    assert_eq!(mending.judge(log(4, 12, 7), &voters), None, "there is a gap");
-    assert_eq!(mending.judge(log(1, 12, 6), &voters), None, "entries of a term that is to come");
-    let taken = mending.judge(log(4, 10, 6), &voters).expect("it has all that was acknowledged");
+    assert_eq!(mending.judge(log(4, 9, 6)), None, "a leader may count 10 as acknowledged");
+    assert_eq!(mending.judge(log(4, 12, 7)), None, "there is a gap");
+    assert_eq!(mending.judge(log(1, 12, 6)), None, "entries of a term that is to come");
+    let taken = mending.judge(log(4, 10, 6)).expect("it has all that was acknowledged");
     assert_eq!((taken.term, taken.vote, taken.commit, taken.last()), (4, None, 10, 10));
-    let taken = mending.judge(log(2, 11, 6), &voters).expect("what is committed is so in every term");
+    let taken = mending.judge(log(2, 11, 6)).expect("what is committed is so in every term");
     assert_eq!((taken.term, taken.vote, taken.last()), (3, Some(NodeId(1)), 11), "its vote in term 3 stands");
 }
 
@@ -79,9 +82,10 @@ fn a_voter_mends_only_with_a_log_that_is_committed_as_far_as_it_acknowledged() {
 fn a_lone_voter_acts_after_one_write_and_commits_with_one_more() {
     let conf = QuorumConf {
         id: NodeId(4),
-        voters: vec![NodeId(4)],
+        members: voters_of(4..5),
         election_ticks: 10,
         heartbeat_ticks: 1,
+        join_ticks: 60,
         seed: 1,
     };
     let mut voter = Quorum::new(conf, Recovered::default());
@@ -102,7 +106,8 @@ fn a_lone_voter_acts_after_one_write_and_commits_with_one_more() {
     assert!(out.write.is_none(), "one write at a time");
     let mut out = Effects::default();
     voter.step(Input::Persisted { number: write.number, anew: false }, &mut out);
-    assert_eq!(out.committed, [Committed { index: 2, term: 1, data: Bytes::from_static(b"one") }]);
+    let data = Bytes::from_static(b"one");
+    assert_eq!(out.committed, [Committed { index: 2, term: 1, data, members: None }]);
     assert!(out.write.is_some(), "what came meanwhile makes up the next write");
 }
 

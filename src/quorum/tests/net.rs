@@ -14,6 +14,9 @@ const HEALING_ROUNDS: u64 = 400;
 /// Entries after which a voter takes a snapshot.
 const COMPACT_AFTER: u64 = 12;
 
+/// Ticks that a node has to catch up.
+pub(super) const JOIN_TICKS: usize = 60;
+
 /// What may go wrong, in percent of rounds or messages.
 pub(super) struct Plan {
     rounds: u64,
@@ -25,6 +28,7 @@ pub(super) struct Plan {
     damage: u64,
     part: u64,
     flush_rounds: u64,
+    change: u64,
 }
 
 impl Plan {
@@ -41,7 +45,13 @@ impl Plan {
             damage: random.below(60),
             part: random.below(4),
             flush_rounds: 1 + random.below(4),
+            change: 0,
         }
+    }
+
+    /// The same with other members now and then. No damage: of two voters one couldn't mend.
+    pub(super) fn changes(seed: u64) -> Self {
+        Plan { rounds: 600, damage: 0, change: 10, ..Plan::faults(seed) }
     }
 
     fn quiet(rounds: u64) -> Self {
@@ -55,6 +65,7 @@ impl Plan {
             damage: 0,
             part: 0,
             flush_rounds: 1,
+            change: 0,
         }
     }
 }
@@ -75,7 +86,10 @@ struct Node {
 
 /// The network.
 pub(super) struct Net {
-    voters: Vec<NodeId>,
+    /// All nodes.
+    ids: Vec<NodeId>,
+    /// Those that vote first.
+    first: Members,
     seed: u64,
     random: Random,
     nodes: BTreeMap<NodeId, Node>,
@@ -85,11 +99,27 @@ pub(super) struct Net {
     wires: BTreeMap<(u64, u64), (NodeId, NodeId, Bytes)>,
     /// Who can't reach whom.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Whether that lasts.
+    stays_cut: bool,
     leaders: BTreeMap<u64, NodeId>,
     /// What is committed, and the state after it.
     history: BTreeMap<u64, (Committed, u64)>,
     proposals: u64,
+    changed: Option<Changed>,
     trace: u64,
+}
+
+/// Nodes that vote from the beginning.
+pub(super) fn voters_of(ids: std::ops::Range<i32>) -> Members {
+    Members::first(ids.map(|id| (NodeId(id), format!("node:{id}").into())))
+}
+
+pub(super) fn add(id: NodeId) -> Change {
+    Change::Add { id, address: format!("node:{id}").into(), directory: [7; 16] }
+}
+
+pub(super) fn remove(id: NodeId) -> Change {
+    Change::Remove { id, directory: [0; 16] }
 }
 
 /// The state after one more entry.
@@ -103,7 +133,12 @@ fn mix(state: u64, word: u64) -> u64 {
 
 impl Net {
     pub(super) fn new(seed: u64, voters: i32) -> Self {
-        let voters: Vec<NodeId> = (0..voters).map(NodeId).collect();
+        Net::with_spares(seed, voters, 0)
+    }
+
+    /// A network with nodes that don't vote at first.
+    pub(super) fn with_spares(seed: u64, voters: i32, spares: i32) -> Self {
+        let ids: Vec<NodeId> = (0..voters + spares).map(NodeId).collect();
         let fresh = |_| Node {
             quorum: None,
             file: Vec::new(),
@@ -115,9 +150,10 @@ impl Net {
             role: Role::default(),
             mending: false,
         };
-        let nodes = voters.iter().map(|id| (*id, fresh(*id))).collect();
+        let nodes = ids.iter().map(|id| (*id, fresh(*id))).collect();
         let mut net = Net {
-            voters,
+            ids,
+            first: voters_of(0..voters),
             seed,
             random: Random::stream(seed, 1),
             nodes,
@@ -125,12 +161,14 @@ impl Net {
             count: 0,
             wires: BTreeMap::new(),
             cut: BTreeSet::new(),
+            stays_cut: false,
             leaders: BTreeMap::new(),
             history: BTreeMap::new(),
             proposals: 0,
+            changed: None,
             trace: 0,
         };
-        for id in net.voters.clone() {
+        for id in net.ids.clone() {
             net.start(id).expect("nothing has happened yet");
         }
         net
@@ -157,8 +195,14 @@ impl Net {
 
     fn start(&mut self, id: NodeId) -> Result<(), String> {
         let seed = self.seed ^ self.round;
-        let conf =
-            QuorumConf { id, voters: self.voters.clone(), election_ticks: 10, heartbeat_ticks: 1, seed };
+        let conf = QuorumConf {
+            id,
+            members: self.first.clone(),
+            election_ticks: 10,
+            heartbeat_ticks: 1,
+            join_ticks: JOIN_TICKS,
+            seed,
+        };
         let node = self.nodes.get_mut(&id).expect("it is one of ours");
         let recovered =
             read(&Bytes::from(node.file.clone()), id).map_err(|error| format!("{id}: {error}"))?;
@@ -178,6 +222,7 @@ impl Net {
     }
 
     fn take(&mut self, id: NodeId, out: Effects) -> Result<(), String> {
+        self.changed = out.changed.or(self.changed);
         if let Some(snapshot) = out.installed {
             self.install(id, &snapshot)?;
         }
@@ -264,13 +309,14 @@ impl Net {
 
     fn one_round(&mut self, plan: &Plan) -> Result<(), String> {
         self.round += 1;
-        for id in self.voters.clone() {
+        for id in self.ids.clone() {
             self.step(id, Input::Tick)?;
         }
         self.deliver(plan)?;
         self.flush(plan)?;
         self.propose()?;
         self.compact()?;
+        self.change_something(plan)?;
         self.disturb(plan)
     }
 
@@ -301,7 +347,7 @@ impl Net {
     }
 
     fn flush(&mut self, plan: &Plan) -> Result<(), String> {
-        for id in self.voters.clone() {
+        for id in self.ids.clone() {
             let node = self.nodes.get_mut(&id).expect("it is one of ours");
             let due = node.flight.as_ref().is_some_and(|(at, _)| *at <= self.round);
             if !due || self.random.below(plan.flush_rounds) > 0 {
@@ -327,7 +373,7 @@ impl Net {
     }
 
     fn propose(&mut self) -> Result<(), String> {
-        for id in self.voters.clone() {
+        for id in self.ids.clone() {
             if self.nodes[&id].role.acting && self.random.chance(40) {
                 self.proposals += 1;
                 let data = Bytes::from(self.proposals.to_be_bytes().to_vec());
@@ -338,7 +384,7 @@ impl Net {
     }
 
     fn compact(&mut self) -> Result<(), String> {
-        for id in self.voters.clone() {
+        for id in self.ids.clone() {
             let node = self.nodes.get_mut(&id).expect("it is one of ours");
             if node.quorum.is_some() && node.applied >= node.compacted + COMPACT_AFTER {
                 node.compacted = node.applied;
@@ -350,8 +396,43 @@ impl Net {
         Ok(())
     }
 
+    /// Asks a voter for other members.
+    pub(super) fn change(&mut self, of: NodeId, change: Change) -> Changed {
+        self.changed = None;
+        self.step(of, Input::Change(change)).expect("nothing goes wrong");
+        self.changed.expect("there is an answer")
+    }
+
+    fn change_something(&mut self, plan: &Plan) -> Result<(), String> {
+        if plan.change == 0 || !self.random.chance(plan.change) {
+            return Ok(());
+        }
+        let id = self.ids[usize::try_from(self.random.below(self.ids.len() as u64)).expect("a few")];
+        for of in self.ids.clone() {
+            if self.nodes[&of].quorum.is_some() && self.nodes[&of].role.acting {
+                let change = if self.members(of).votes(id) { remove(id) } else { add(id) };
+                self.step(of, Input::Change(change))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The members as a node that lives knows them.
+    pub(super) fn members(&self, of: NodeId) -> &Members {
+        self.nodes[&of].quorum.as_ref().expect("it lives").members()
+    }
+
+    /// Cuts a node off from all others, or lets all reach each other again.
+    pub(super) fn cut_off(&mut self, id: Option<NodeId>) {
+        self.stays_cut = id.is_some();
+        self.cut = match id {
+            Some(id) => self.ids.iter().flat_map(|other| [(id, *other), (*other, id)]).collect(),
+            None => BTreeSet::new(),
+        };
+    }
+
     fn disturb(&mut self, plan: &Plan) -> Result<(), String> {
-        for id in self.voters.clone() {
+        for id in self.ids.clone() {
             if self.nodes[&id].quorum.is_none() {
                 if self.random.chance(plan.revive) {
                     self.damage(id, plan);
@@ -365,13 +446,13 @@ impl Net {
             let pick = |random: &mut Random, all: &[NodeId]| {
                 all[usize::try_from(random.below(all.len() as u64)).expect("a few")]
             };
-            let (one, other) = (pick(&mut self.random, &self.voters), pick(&mut self.random, &self.voters));
+            let (one, other) = (pick(&mut self.random, &self.ids), pick(&mut self.random, &self.ids));
             self.cut.insert((one, other));
             if self.random.chance(50) {
                 self.cut.insert((other, one));
             }
         }
-        if self.random.chance(5) {
+        if self.random.chance(5) && !self.stays_cut {
             self.cut.clear();
         }
         Ok(())
@@ -399,7 +480,7 @@ impl Net {
     /// majority are lost.
     fn damage(&mut self, id: NodeId, plan: &Plan) {
         let others_well = self.nodes.iter().all(|(other, node)| *other == id || !node.mending);
-        if self.voters.len() == 1 || !others_well || !self.random.chance(plan.damage) {
+        if self.ids.len() == 1 || !others_well || !self.random.chance(plan.damage) {
             return;
         }
         let node = self.nodes.get_mut(&id).expect("it is one of ours");
@@ -421,7 +502,7 @@ impl Net {
     /// Lets all be well again: they agree, and everyone has everything.
     pub(super) fn heal(&mut self) -> Result<(), String> {
         self.cut.clear();
-        for id in self.voters.clone() {
+        for id in self.ids.clone() {
             if self.nodes[&id].quorum.is_none() {
                 self.start(id)?;
             }
@@ -432,7 +513,14 @@ impl Net {
         if newest <= before {
             return Err("nothing was committed once all was well".to_owned());
         }
-        let behind = self.nodes.iter().find(|(_, node)| node.applied + 5 < newest);
+        let members = self.members(self.acting().ok_or("nobody acts")?).clone();
+        if let Some(learner) = members.learner() {
+            return Err(format!("{} stays one that is to become a voter", learner.id));
+        }
+        if let Some(id) = self.ids.iter().find(|id| self.members(**id).votes(**id) != members.votes(**id)) {
+            return Err(format!("{id} doesn't know whether it votes"));
+        }
+        let behind = self.nodes.iter().find(|(id, node)| members.votes(**id) && node.applied + 5 < newest);
         behind.map_or(Ok(()), |(id, node)| Err(format!("{id} stays at {} of {newest}", node.applied)))
     }
 }

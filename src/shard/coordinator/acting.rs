@@ -1,5 +1,6 @@
 //! The acting coordinator: takes commands one after the other, has their records committed, and only then answers.
 
+use super::changes::Waiting;
 use super::publish::Answer;
 use super::{Asker, Coordinator, Proposal, encode_records};
 use crate::base::ErrorCode;
@@ -23,8 +24,10 @@ struct Pending {
 /// What only the acting coordinator has.
 #[derive(Default)]
 pub(super) struct Acting {
-    proposals: VecDeque<Proposal>,
+    pub(super) proposals: VecDeque<Proposal>,
     pending: Option<Pending>,
+    /// Who waits for other voters.
+    pub(super) changes: Vec<Waiting>,
     pub(super) sessions: Option<Sessions>,
 }
 
@@ -65,6 +68,7 @@ impl<B: Broker> Shard<B> {
     pub(super) async fn acting_task(self) {
         loop {
             self.bells().proposals.notified().await;
+            self.begin_changes();
             while self.decide_turn() {}
             self.hand_on();
         }
@@ -82,7 +86,7 @@ impl<B: Broker> Shard<B> {
             self.answer_at_commit(answers);
             return true;
         }
-        match self.step_quorum(Input::Propose(encode_records(&records))) {
+        match self.step_quorum(Input::Propose(encode_records(&records))).proposed {
             Some(Proposed::At { index, term }) => {
                 let outcomes = answers.iter().flat_map(|(_, outcomes)| outcomes);
                 self.metrics().unclean_elections(outcomes.map(unclean).sum());
@@ -173,6 +177,7 @@ impl<B: Broker> Shard<B> {
             self.forget_proposed();
             self.turn_away(answers);
         }
+        self.leave_changes();
     }
 
     /// Has the state be what is committed.
@@ -183,7 +188,7 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    fn turn_away(&self, answers: Vec<Answer>) {
+    pub(super) fn turn_away(&self, answers: Vec<Answer>) {
         for (from, outcomes) in answers {
             match from {
                 Asker::Shard(origin) => {

@@ -1,5 +1,6 @@
 //! Following the metadata without a vote, and being followed.
 
+use super::encode_entry;
 use crate::base::NodeId;
 use crate::base::limits::FOLLOWED_BYTES_MAX;
 use crate::peer::{Followed, NotActing, Reply, Request};
@@ -20,7 +21,7 @@ impl<B: Broker> Shard<B> {
     pub(super) async fn follow_task(self) {
         let mut turn = 0;
         loop {
-            if self.coordinator(|it| it.voter.is_some()) == Some(true) {
+            if self.votes() {
                 self.bells().role.notified().await;
                 continue;
             }
@@ -43,6 +44,10 @@ impl<B: Broker> Shard<B> {
     }
 
     fn take_followed(&self, followed: Followed) {
+        // What was asked for before this node got a vote: its own log knows as much.
+        if self.votes() {
+            return;
+        }
         let known = self.coordinator(|it| it.index).unwrap_or(0);
         if let Some((index, state)) = followed.snapshot.filter(|(index, _)| *index > known) {
             self.replace_state(index, state);
@@ -51,7 +56,7 @@ impl<B: Broker> Shard<B> {
         let mut entries = Vec::new();
         for (index, data) in followed.entries {
             if index == next {
-                entries.push(Committed { index, term: 0, data });
+                entries.push(Committed { index, term: 0, data, members: None });
                 next += 1;
             }
         }
@@ -61,20 +66,26 @@ impl<B: Broker> Shard<B> {
     }
 
     /// Answers a node that follows: entries that are committed, the state if they aren't kept, or after a while
-    /// nothing.
+    /// nothing. A node without a vote keeps no entries. It gives its state to who knows less: a node that was told
+    /// of old voters only so learns of new ones.
     pub(super) async fn answer_follower(
         &self,
         broker: NodeId,
         from: u64,
         wait: Duration,
     ) -> Result<Followed, NotActing> {
-        let there = || self.coordinator(|it| it.index >= from || it.voter.is_none()) != Some(false);
+        let there = || !self.votes() || self.coordinator(|it| it.index >= from) != Some(false);
         or(self.bells().committed.until(there), self.world().sleep(wait)).await;
+        if !self.votes() {
+            let state = self.committed_state().filter(|(index, _)| *index >= from);
+            let (committed, state) = state.ok_or_else(|| self.not_acting())?;
+            return Ok(Followed { snapshot: Some((committed, state)), entries: Vec::new(), committed });
+        }
         let now_ms = self.world().wall_ms();
         let not_acting = self.not_acting();
         let committed = self.coordinator(|it| {
             let leader = it.role.leader;
-            let voter = it.voter.as_mut()?;
+            let voter = it.voter.as_mut().filter(|voter| voter.votes)?;
             voter.heard.insert(broker, now_ms);
             // A voter that hears of no leader may be cut off: another knows more.
             (it.index >= from || leader.is_some()).then_some(it.index)
@@ -84,7 +95,7 @@ impl<B: Broker> Shard<B> {
             self.coordinator(|it| it.voter.as_ref()?.quorum.entries(from, it.index, FOLLOWED_BYTES_MAX));
         match kept.flatten() {
             Some(entries) => {
-                let entries = entries.into_iter().map(|entry| (entry.index, entry.data)).collect();
+                let entries = entries.iter().map(|entry| (entry.index, encode_entry(entry))).collect();
                 Ok(Followed { snapshot: None, entries, committed })
             }
             None => Ok(Followed { snapshot: self.committed_state(), entries: Vec::new(), committed }),

@@ -51,12 +51,16 @@ impl<B: Broker> Shard<B> {
         self.answer_proposal(from, outcomes);
     }
 
-    /// The node that acts, as far as this one knows; if it knows nobody, one voter after the other.
+    /// The node that acts, as far as this one knows; if it knows nobody, one voter after the other: those of the
+    /// metadata, and then those of the configuration, who may have been voters once and know others.
     pub(super) fn whom_to_ask(&self, turn: usize) -> Option<NodeId> {
         let this = self.this_node();
         let hint = self.coordinator(|it| it.hint).flatten().filter(|hint| *hint != this);
-        let others: Vec<NodeId> =
-            self.conf().cluster.voters.iter().map(|voter| voter.id).filter(|voter| *voter != this).collect();
+        let known = self.coordinator(|it| it.state.voters().iter().map(|voter| voter.id).collect());
+        let mut others: Vec<NodeId> = known.unwrap_or_default();
+        let configured = self.conf().cluster.voters.iter().map(|voter| voter.id);
+        others.extend(configured.filter(|id| !others.contains(id)).collect::<Vec<_>>());
+        others.retain(|id| *id != this);
         hint.or_else(|| others.get(turn.checked_rem(others.len())?).copied())
     }
 

@@ -175,6 +175,10 @@ impl<B: Broker> Shard<B> {
             let settled = !it.acting.has_pending();
             let voter =
                 it.voter.as_mut().filter(|voter| settled && !voter.compacting && voter.journal.is_long())?;
+            // One that is to become a voter may have more from others than its own log holds.
+            if voter.quorum.standing().committed < it.index {
+                return None;
+            }
             voter.compacting = true;
             Some((it.index, it.state.encode()))
         });

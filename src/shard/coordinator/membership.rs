@@ -76,7 +76,7 @@ impl<B: Broker> Shard<B> {
 
     /// A node with a vote of its own waits for what it says; another may ask at once.
     fn knows_whom_to_ask(&self) -> bool {
-        self.coordinator(|it| it.role.acting || it.hint.is_some() || it.voter.is_none()) != Some(false)
+        !self.votes() || self.coordinator(|it| it.role.acting || it.hint.is_some()) != Some(false)
     }
 
     /// Says that this broker lives, and rests until it has to again; false if it has to register anew.

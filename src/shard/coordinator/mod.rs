@@ -1,14 +1,16 @@
 //! The metadata's log on this node: shard 0 follows it, and while this node leads the quorum, decides what enters it.
 //!
 //! `voter` drives this node's vote and `journal` keeps its file; a node without a vote follows those who have one
-//! (`follow`). Either way committed entries come out in order, and `publish` takes them to every shard. `acting`
-//! decides commands while this node acts as the coordinator, `forward` takes them to whoever does. `membership`
-//! registers the broker and says that it lives, and `standing` tells how the quorum fares.
+//! (`follow`), and if it has the coordinator's role it keeps the machine by which it may get one. Either way
+//! committed entries come out in order, and `publish` takes them to every shard. `acting` decides commands while
+//! this node acts as the coordinator, `forward` takes them to whoever does. `membership` registers the broker and
+//! says that it lives, `standing` tells how the quorum fares, and `changes` waits for other voters.
 //!
 //! **Invariant:** nobody is answered from what isn't committed. (`Pending` holds the answers; the simulator's mutant
 //! that answers before the journal is flushed)
 
 mod acting;
+mod changes;
 mod follow;
 mod forward;
 mod journal;
@@ -54,7 +56,7 @@ pub(super) struct Coordinator<F: Files> {
     role: Role,
     /// Who acts, as far as anybody said.
     hint: Option<NodeId>,
-    /// This node's vote, if it has one that is of use.
+    /// This node's part in the quorum, if it has one that is of use: a vote, or what may become one.
     voter: Option<voter::Voter<F>>,
     acting: acting::Acting,
     audience: publish::Audience,
@@ -100,9 +102,8 @@ impl<B: Broker> Shard<B> {
     /// Reads this node's log and begins to follow the metadata.
     pub(super) async fn start_coordinator(&self) -> Result<(), String> {
         let cluster = &self.conf().cluster;
-        let votes = cluster.is_voter(self.this_node());
-        let lone = votes && cluster.voters.len() == 1;
-        let voter = if votes { Some(self.load_voter().await?) } else { None };
+        let takes_part = cluster.roles.coordinator;
+        let voter = if takes_part { Some(self.load_voter().await?) } else { None };
         *self.0.coordinator.borrow_mut() = Some(Coordinator {
             state: ClusterState::new(&self.0.cluster_id),
             index: 0,
@@ -117,16 +118,23 @@ impl<B: Broker> Shard<B> {
         self.world().spawn(self.clone().sessions_task());
         self.world().spawn(self.clone().follow_task());
         self.world().spawn(self.clone().reserve_task());
-        if votes {
+        if takes_part {
             self.begin_voting();
         }
         self.world().spawn(self.clone().membership_task());
-        if lone {
-            // Whoever waits for nobody is ready when its journal is; and if that fails, it never is.
-            let settled = || self.coordinator(|it| it.role.acting || it.failure.is_some()) == Some(true);
-            self.bells().role.until(settled).await;
-        }
+        // Whoever waits for nobody is ready when its journal is; and if that fails, it never is.
+        let settled = |it: &mut Coordinator<_>| {
+            let members = it.voter.as_ref().map(|voter| voter.quorum.members());
+            let lone = members.is_some_and(|members| members.is_lone(self.this_node()));
+            !lone || it.role.acting || it.failure.is_some()
+        };
+        self.bells().role.until(|| self.coordinator(settled) == Some(true)).await;
         self.coordinator(|it| it.failure.clone()).flatten().map_or(Ok(()), Err)
+    }
+
+    /// Whether this node has a vote.
+    fn votes(&self) -> bool {
+        self.coordinator(|it| it.voter.as_ref().is_some_and(|voter| voter.votes)) == Some(true)
     }
 
     /// Gives up this node's part in the quorum: it goes on as one that only follows, if there are others.
@@ -147,9 +155,20 @@ fn encode_records(records: &[Record]) -> Bytes {
     w.into_pieces().concat().into()
 }
 
+/// An entry as those who follow get it.
+fn encode_entry(entry: &Committed) -> Bytes {
+    match &entry.members {
+        Some(members) => encode_records(&[changes::record(members)]),
+        None => entry.data.clone(),
+    }
+}
+
 /// The records of an entry; an election's has none.
 fn decode_records(entry: &Committed) -> Result<Vec<Record>, DecodeError> {
     let mut records = Vec::new();
+    if let Some(members) = &entry.members {
+        return Ok(vec![changes::record(members)]);
+    }
     if entry.data.is_empty() {
         return Ok(records);
     }

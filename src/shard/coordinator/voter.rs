@@ -1,11 +1,13 @@
-//! This node's vote: what happens is stepped into the quorum's machine, and what it wants is done.
+//! This node's vote, or what may become one: what happens is stepped into the quorum's machine, and what it wants is
+//! done.
 
 use super::Coordinator;
 use super::journal::JournalEnd;
 use crate::base::NodeId;
+use crate::base::limits::VOTER_JOIN_MS;
 use crate::cluster::ClusterState;
 use crate::peer::Request;
-use crate::quorum::{Effects, Input, Proposed, Quorum, QuorumConf, Recovered, Write};
+use crate::quorum::{Effects, Input, Members, Quorum, QuorumConf, Recovered, Write};
 use crate::seam::{Files, World};
 use crate::shard::notify::Notify;
 use crate::shard::origin::COORDINATOR;
@@ -19,12 +21,16 @@ use std::time::Duration;
 
 /// Messages to one voter that wait; those beyond are dropped, as if the connection had lost them.
 const OUTGOING_MAX: usize = 4096;
+/// Nodes to which there may be messages. Those beyond get none: more than so many have never been voters.
+const OUTGOING_NODES_MAX: usize = 64;
 /// Time between two tries to reach a voter.
 const REACH_PAUSE: Duration = Duration::from_millis(20);
 
 /// A vote.
 pub(super) struct Voter<F: Files> {
     pub(super) quorum: Quorum,
+    /// Whether this node has a vote, as of what it has applied.
+    pub(super) votes: bool,
     pub(super) journal: JournalEnd<F>,
     /// The write to do next.
     pub(super) write: Option<Write>,
@@ -42,14 +48,41 @@ struct Outgoing {
     due: Notify,
 }
 
+/// What a step leaves to do besides its effects.
+struct Stepped {
+    /// There is nothing to do.
+    idle: bool,
+    /// Those to whom there are messages for the first time.
+    fresh: Vec<(NodeId, Rc<Outgoing>)>,
+    /// Whether this node has a vote now, if that has changed.
+    votes: Option<bool>,
+}
+
 impl<B: Broker> Shard<B> {
+    /// Where other nodes reach a member of the quorum, as far as its log or the metadata says.
+    pub(in crate::shard) fn member_address(&self, id: NodeId) -> Option<String> {
+        let own = self.coordinator(|it| {
+            let own = it.voter.as_ref().and_then(|voter| voter.quorum.address_of(id));
+            own.or_else(|| {
+                it.state.voters().iter().find(|voter| voter.id == id).map(|voter| voter.peer.clone())
+            })
+        });
+        let view = || {
+            let view = self.0.view.borrow();
+            view.voters().iter().find(|voter| voter.id == id).map(|voter| voter.peer.clone())
+        };
+        own.flatten().or_else(view).map(|address| address.to_string())
+    }
+
     /// Reads this node's log.
     pub(super) async fn load_voter(&self) -> Result<Voter<FilesOf<B>>, String> {
         let (journal, recovered) = self.open_journal().await?;
         let conf = self.quorum_conf();
         self.check_log(&conf, &recovered)?;
+        let quorum = Quorum::new(conf, recovered);
         Ok(Voter {
-            quorum: Quorum::new(conf, recovered),
+            votes: quorum.members().votes(self.this_node()),
+            quorum,
             journal,
             write: None,
             outgoing: BTreeMap::new(),
@@ -60,27 +93,37 @@ impl<B: Broker> Shard<B> {
 
     fn quorum_conf(&self) -> QuorumConf {
         let cluster = &self.conf().cluster;
-        let ticks = cluster.quorum_election.as_nanos().div_ceil(cluster.quorum_heartbeat.as_nanos().max(1));
+        let tick = cluster.quorum_heartbeat.as_nanos().max(1);
+        let ticks = |time: Duration| usize::try_from(time.as_nanos().div_ceil(tick)).unwrap_or(usize::MAX);
         QuorumConf {
             id: self.this_node(),
-            voters: cluster.voters.iter().map(|voter| voter.id).collect(),
-            election_ticks: usize::try_from(ticks).unwrap_or(usize::MAX).max(2),
+            members: Members::first(
+                cluster.voters.iter().map(|voter| (voter.id, voter.address.as_str().into())),
+            ),
+            election_ticks: ticks(cluster.quorum_election).max(2),
             heartbeat_ticks: 1,
+            join_ticks: ticks(Duration::from_millis(u64::from(VOTER_JOIN_MS.unsigned_abs()))),
             seed: self.world().random(),
         }
     }
 
     fn check_log(&self, conf: &QuorumConf, log: &Recovered) -> Result<(), String> {
-        if !log.voters.is_empty() && log.voters != conf.voters {
-            let list =
-                |voters: &[NodeId]| voters.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let list =
+            |members: &Members| members.voters().map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+        let (ours, told) = (list(log.newest_members()), list(&conf.members));
+        let changed = log.newest_members().index > 0;
+        if changed && ours != told {
+            tracing::info!(voters = ours, "the voters aren't those of coordinator.voters any more");
+        }
+        // Members change by the log alone. As long as they never have, a list that differs is a mistake, and a grave
+        // one: newcomers without a log could outvote the one that has it.
+        if !changed && log.members.votes(conf.id) && ours != told {
             return Err(format!(
-                "coordinator.voters names nodes {}, but the metadata journal is of the voters {}",
-                list(&conf.voters),
-                list(&log.voters)
+                "coordinator.voters names nodes {told}, but the metadata journal is of the voters {ours}; \
+                 voters are added and removed while they run"
             ));
         }
-        match log.damage.filter(|_| conf.voters.len() == 1) {
+        match log.damage.filter(|_| log.newest_members().is_lone(conf.id)) {
             Some(damage) => {
                 let position = damage.position;
                 Err(format!(
@@ -94,26 +137,25 @@ impl<B: Broker> Shard<B> {
     /// Takes the vote into service.
     pub(super) fn begin_voting(&self) {
         let cluster = &self.conf().cluster;
-        let others: Vec<NodeId> =
-            cluster.voters.iter().map(|voter| voter.id).filter(|voter| *voter != self.this_node()).collect();
-        for to in &others {
-            let outgoing = Rc::new(Outgoing::default());
-            self.coordinator(|it| {
-                it.voter.as_mut().and_then(|voter| voter.outgoing.insert(*to, outgoing.clone()))
-            });
-            self.world().spawn(self.clone().send_task(*to, outgoing));
-        }
         self.world().spawn(self.clone().journal_task());
         self.step_quorum(Input::Start);
-        if !others.is_empty() {
+        // A node that has no peers needs no time to pass.
+        if cluster.has_peers() {
             self.world().spawn(self.clone().tick_task_of_quorum());
         }
     }
 
     /// Steps the machine and does what it says.
-    pub(super) fn step_quorum(&self, input: Input) -> Option<Proposed> {
-        let mut out = Effects::default();
-        self.coordinator(|it| it.voter.as_mut().map(|voter| voter.step(input, &mut out))).flatten()?;
+    pub(super) fn step_quorum(&self, input: Input) -> Effects {
+        let (mut out, this) = (Effects::default(), self.this_node());
+        let stepped = self.coordinator(|it| Some(it.voter.as_mut()?.step(input, this, &mut out))).flatten();
+        let Some(Stepped { idle, fresh, votes }) = stepped else { return out };
+        if idle {
+            return out;
+        }
+        for (to, outgoing) in fresh {
+            self.world().spawn(self.clone().send_task(to, outgoing));
+        }
         self.bells().journal.notify();
         if let Some(trouble) = &out.trouble {
             tracing::error!(%trouble, "the metadata's quorum");
@@ -125,15 +167,23 @@ impl<B: Broker> Shard<B> {
             );
         }
         if let Some(snapshot) = &out.installed {
-            self.replace_state(snapshot.index, snapshot.data.clone());
+            // A node that becomes a voter may have more from others.
+            if self.coordinator(|it| it.index < snapshot.index) == Some(true) {
+                self.replace_state(snapshot.index, snapshot.data.clone());
+            }
         }
         if !out.committed.is_empty() {
-            self.take_committed(out.committed);
+            self.take_committed(std::mem::take(&mut out.committed));
+        }
+        if let Some(votes) = votes {
+            tracing::info!(votes, "whether this node is a voter of the metadata's quorum has changed");
+            self.bells().role.notify();
+            self.bells().committed.notify();
         }
         if let Some(role) = out.role {
             self.take_role(role);
         }
-        out.proposed
+        out
     }
 
     async fn tick_task_of_quorum(self) {
@@ -188,17 +238,25 @@ impl<B: Broker> Shard<B> {
 }
 
 impl<F: Files> Voter<F> {
-    /// `None` if nothing is to be done.
-    fn step(&mut self, input: Input, out: &mut Effects) -> Option<()> {
+    fn step(&mut self, input: Input, this: NodeId, out: &mut Effects) -> Stepped {
         self.quorum.step(input, out);
-        if out.is_empty() {
-            return None;
-        }
+        let votes = self.quorum.members().votes(this);
+        let changed = std::mem::replace(&mut self.votes, votes) != votes;
+        let idle = out.is_empty() && !changed;
+        let mut fresh = Vec::new();
         if let Some(write) = out.write.take() {
             assert!(self.write.is_none(), "one write at a time");
             self.write = Some(write);
         }
         for (to, bytes) in out.send.drain(..) {
+            if !self.outgoing.contains_key(&to) {
+                if self.outgoing.len() >= OUTGOING_NODES_MAX {
+                    continue;
+                }
+                let outgoing = Rc::new(Outgoing::default());
+                self.outgoing.insert(to, outgoing.clone());
+                fresh.push((to, outgoing));
+            }
             let Some(outgoing) = self.outgoing.get(&to) else { continue };
             let mut messages = outgoing.messages.borrow_mut();
             if messages.len() < OUTGOING_MAX {
@@ -206,7 +264,7 @@ impl<F: Files> Voter<F> {
             }
             outgoing.due.notify();
         }
-        Some(())
+        Stepped { idle, fresh, votes: changed.then_some(votes) }
     }
 }
 

@@ -67,14 +67,17 @@ pub(super) struct Peers {
 }
 
 impl<B: Broker> Shard<B> {
-    /// Where peers reach a node: what it said of itself when it registered, or what this node was told of voters.
+    /// Where peers reach a node: what it said of itself when it registered, what the metadata says of voters, or
+    /// what this node was told of them.
     fn peer_address(&self, node: NodeId) -> Option<String> {
         let view = self.0.view.borrow();
         let registered = view.broker(node).map(|broker| broker.peer.to_string());
+        drop(view);
         let voters = &self.conf().cluster.voters;
         let configured = || Some(voters.iter().find(|voter| voter.id == node)?.address.clone());
         registered
             .filter(|address| !address.is_empty())
+            .or_else(|| self.member_address(node).filter(|address| !address.is_empty()))
             .or_else(configured)
             .filter(|address| !address.is_empty())
     }

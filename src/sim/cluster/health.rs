@@ -31,7 +31,7 @@ async fn stays_whole(cluster: &Rc<Cluster>) -> bool {
     true
 }
 
-async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
+pub(super) async fn within(cluster: &Rc<Cluster>, what: &str, holds: impl AsyncFn() -> bool) {
     let until = cluster.exec.now() + LIVENESS;
     while !holds().await {
         assert!(cluster.exec.now() < until, "{what}: not so {LIVENESS:?} after the trouble");

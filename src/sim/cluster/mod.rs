@@ -11,6 +11,7 @@ mod producer;
 mod router;
 #[cfg(test)]
 mod tests;
+mod voters;
 mod watch;
 
 use super::admin::wanted_topic;
@@ -53,6 +54,8 @@ pub(super) struct Cluster {
     ending: Cell<bool>,
     /// Clients that still have something to do.
     busy: Cell<u32>,
+    /// How often voters were added or removed.
+    changes: Cell<u32>,
 }
 
 /// What a cluster is made of.
@@ -64,6 +67,8 @@ pub(super) struct Shape {
     pub(super) coordinators: i32,
     pub(super) factor: i16,
     pub(super) min_isr: u64,
+    /// Whether voters join and leave: one of the brokers votes first.
+    pub(super) changing: bool,
 }
 
 /// What a run came to.
@@ -74,6 +79,8 @@ pub(super) struct Outcome {
     pub(super) steps: u64,
     /// Records that were acknowledged.
     pub(super) acknowledged: usize,
+    /// How often voters were added or removed.
+    pub(super) changes: u32,
     /// Simulated time.
     pub(super) time: Duration,
 }
@@ -84,12 +91,29 @@ pub(super) struct Outcome {
 /// The cluster broke a promise, or hangs.
 pub(super) fn run(seed: u64) -> Outcome {
     let exec = Exec::new(seed);
+    let shape = Shape::draw(&exec);
+    run_shape(&exec, shape)
+}
+
+/// Runs one seed with voters that join and leave.
+///
+/// # Panics
+/// Likewise.
+#[cfg(test)]
+pub(super) fn run_changing(seed: u64) -> Outcome {
+    let exec = Exec::new(seed);
+    let shape = Shape { coordinators: 0, changing: true, ..Shape::draw(&exec) };
+    run_shape(&exec, shape)
+}
+
+fn run_shape(exec: &Exec, shape: Shape) -> Outcome {
     let _end = ClearAtEnd(exec.clone());
-    let cluster = Cluster::new(&exec);
+    let cluster = Cluster::new(exec, shape);
     let _close = CloseAtEnd(cluster.network.clone());
     exec.run(cluster.clone().live(), STEPS_MAX);
     let acknowledged = cluster.histories.borrow().values().map(History::acknowledged).sum();
-    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, time: exec.now() }
+    let changes = cluster.changes.get();
+    Outcome { trace: exec.trace(), steps: exec.steps(), acknowledged, changes, time: exec.now() }
 }
 
 /// Without this a run, and one that panicked too, would stay in memory.
@@ -102,8 +126,7 @@ impl Drop for CloseAtEnd {
 }
 
 impl Cluster {
-    fn new(exec: &Exec) -> Rc<Self> {
-        let shape = Shape::draw(exec);
+    fn new(exec: &Exec, shape: Shape) -> Rc<Self> {
         let network = Network::new(exec);
         let common = settings(exec);
         let node = |id: i32| {
@@ -123,6 +146,7 @@ impl Cluster {
             calm: Cell::new(false),
             ending: Cell::new(false),
             busy: Cell::new(0),
+            changes: Cell::new(0),
         })
     }
 
@@ -145,6 +169,9 @@ impl Cluster {
         if self.exec.chance(50) {
             self.spawn(mover::operate(self.clone()));
         }
+        if self.shape.changing {
+            self.spawn(voters::change(self.clone()));
+        }
         for _ in 0..2 + self.exec.below(6) {
             faults::trouble(&self).await;
         }
@@ -152,6 +179,9 @@ impl Cluster {
         health::recovers(&self).await;
         self.exec.sleep(self.exec.micros(0, 200_000)).await;
         self.finish().await;
+        if self.shape.changing {
+            voters::agree(&self).await;
+        }
         health::judge(&self).await;
     }
 
@@ -226,12 +256,14 @@ impl Shape {
             if brokers == 2 || exec.chance(20) { 1 + 2 * i32::from(exec.chance(80)) } else { 0 };
         let factor = i16::try_from(if exec.chance(80) { brokers.min(3) } else { 2 }).expect("small");
         let min_isr = if factor > 2 && exec.chance(60) { 2 } else { 1 };
-        Shape { brokers, coordinators, factor, min_isr }
+        Shape { brokers, coordinators, factor, min_isr, changing: false }
     }
 
     /// Ids of the voters.
     fn voters(self) -> impl Iterator<Item = i32> {
-        if self.coordinators > 0 {
+        if self.changing {
+            voters::FIRST..=voters::FIRST
+        } else if self.coordinators > 0 {
             self.brokers + 1..=self.brokers + self.coordinators
         } else {
             1..=self.brokers

@@ -1,12 +1,15 @@
 //! Seeds of clusters, and faults that they must find.
 
-use super::run;
+use super::{run, run_changing};
 use crate::base::mutant::{Mutant, all_noticed, first_noticing};
 use crate::sim::seeds::{asked, failed, mutant_asked, noticed};
 use tracing::Level;
 
 /// Seeds of one `cargo test`.
 const SEEDS: u64 = 60;
+
+/// Seeds of it in which voters join and leave.
+const CHANGING_SEEDS: u64 = 25;
 
 /// Seeds within which every planted fault must be noticed.
 const MUTANT_SEEDS: u64 = 400;
@@ -18,13 +21,15 @@ const FAILED: &str = include_str!("../../../tests/cluster-seeds.txt");
 const NOTICED: &str = include_str!("../../../tests/cluster-mutants.txt");
 
 /// Runs one seed with its story told: `RINGLOG_CLUSTER_SEED=7 cargo test --lib sim::cluster::tests::one_seed --
-/// --nocapture`. With `RINGLOG_DEBUG=1`, more of it.
+/// --nocapture`. With `RINGLOG_DEBUG=1`, more of it; with `RINGLOG_CLUSTER_CHANGING=1`, the seed's run in which voters
+/// change.
 #[test]
 fn one_seed() {
     if let Some(seed) = asked("RINGLOG_CLUSTER_SEED") {
         let level = if asked("RINGLOG_DEBUG").is_some() { Level::DEBUG } else { Level::INFO };
         tracing_subscriber::fmt().with_max_level(level).without_time().init();
-        println!("{:?}", run(seed));
+        let changing = asked("RINGLOG_CLUSTER_CHANGING").is_some();
+        println!("{:?}", if changing { run_changing(seed) } else { run(seed) });
     }
 }
 
@@ -36,6 +41,17 @@ fn acknowledged_records_survive_every_seed() {
         acknowledged += run(seed).acknowledged;
     }
     assert!(acknowledged > 300 * 60, "the runs do something: {acknowledged} records");
+}
+
+#[test]
+fn they_survive_while_voters_join_and_leave() {
+    let mut changes = 0;
+    let from = asked("RINGLOG_CLUSTER_FROM").unwrap_or(0);
+    for seed in from..from + asked("RINGLOG_CLUSTER_SEEDS").unwrap_or(CHANGING_SEEDS) {
+        println!("seed {seed}");
+        changes += u64::from(run_changing(seed).changes);
+    }
+    assert!(changes > CHANGING_SEEDS, "voters come and go: {changes} times");
 }
 
 #[test]
