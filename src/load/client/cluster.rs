@@ -19,6 +19,8 @@ pub struct TopicInfo {
     pub error: i16,
     /// Leader of each partition, -1 for none.
     pub leaders: Vec<i32>,
+    /// The leader's epoch in each partition, -1 where the broker doesn't tell.
+    pub epochs: Vec<i32>,
 }
 
 impl TopicInfo {
@@ -84,14 +86,15 @@ fn read(answer: &MetadataResponse) -> Topology {
     let brokers =
         brokers.map(|broker| (broker.node_id, format!("{}:{}", broker.host, broker.port))).collect();
     let topics = answer.topics.iter().filter_map(|topic| {
-        let count = topic.partitions.iter().map(|partition| partition.partition_index + 1).max().unwrap_or(0);
-        let mut leaders = vec![-1; usize::try_from(count).unwrap_or(0)];
+        // They are numbered from 0, none is left out.
+        let mut leaders = vec![-1; topic.partitions.len()];
+        let mut epochs = leaders.clone();
         for partition in &topic.partitions {
-            if let Some(leader) = leaders.get_mut(usize::try_from(partition.partition_index).ok()?) {
-                *leader = partition.leader_id;
-            }
+            let place = usize::try_from(partition.partition_index).ok().filter(|at| *at < leaders.len())?;
+            leaders[place] = partition.leader_id;
+            epochs[place] = partition.leader_epoch;
         }
-        Some((topic.name.as_ref()?.to_string(), TopicInfo { error: topic.error_code, leaders }))
+        Some((topic.name.as_ref()?.to_string(), TopicInfo { error: topic.error_code, leaders, epochs }))
     });
     Topology {
         brokers,
@@ -113,6 +116,7 @@ mod tests {
         let partition = |index, leader| MetadataResponsePartition {
             partition_index: index,
             leader_id: leader,
+            leader_epoch: index + 4,
             ..MetadataResponsePartition::default()
         };
         let answer = MetadataResponse {
@@ -132,6 +136,7 @@ mod tests {
         let topology = read(&answer);
         assert_eq!(topology.brokers[&7], "h:9092");
         assert_eq!(topology.topics["t"].leaders, [7, -1, 7]);
+        assert_eq!(topology.topics["t"].epochs, [4, 5, 6]);
         assert!(!topology.topics["t"].is_ready());
     }
 }
