@@ -1,4 +1,5 @@
-"""Nodes in network namespaces of their own, on one bridge; lines between them can be cut in one direction or both."""
+"""Nodes in network namespaces of their own, on one bridge; lines between them can be cut in one direction or both,
+and slowed down."""
 
 import subprocess
 
@@ -15,7 +16,7 @@ class Lines:
 
     def __init__(self, numbers):
         self.numbers = list(numbers)
-        self.cuts = set()
+        self.cuts, self.slowed = set(), set()
         self.take_down()
         ip("link", "add", f"{NAME}-br", "type", "bridge")
         ip("addr", "add", f"{NET}.254/24", "dev", f"{NAME}-br")
@@ -34,9 +35,15 @@ class Lines:
     def host(number):
         return f"{NET}.{number}"
 
-    def places(self):
-        """Where each node is: its address, and what runs a command there."""
-        return {number: (self.host(number), ("ip", "netns", "exec", f"{NAME}-{number}")) for number in self.numbers}
+    def place(self, number):
+        """Where a node is: its address, and what runs a command there."""
+        return self.host(number), ("ip", "netns", "exec", f"{NAME}-{number}")
+
+    def slow(self, number, rate="4mbit"):
+        """Nothing reaches a node faster than this."""
+        line = ["dev", f"{NAME}-o{number}", "root", "tbf", "rate", rate, "burst", "16kb", "latency", "200ms"]
+        subprocess.run(["tc", "qdisc", "add", *line], check=True)
+        self.slowed.add(number)
 
     def cut(self, sender, receiver):
         """What one node sends to another gets lost."""
@@ -47,6 +54,9 @@ class Lines:
         for sender, receiver in self.cuts:
             ip("-n", f"{NAME}-{sender}", "route", "del", "blackhole", f"{self.host(receiver)}/32")
         self.cuts.clear()
+        for number in self.slowed:
+            subprocess.run(["tc", "qdisc", "del", "dev", f"{NAME}-o{number}", "root"], check=True)
+        self.slowed.clear()
 
     def take_down(self):
         for number in self.numbers:

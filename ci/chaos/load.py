@@ -12,10 +12,10 @@ BINARY = os.environ.get("RINGLOG_LOAD", str(ROOT / "target/release/ringlog-load"
 class Load:
     """A run that goes on while something happens to the cluster."""
 
-    def __init__(self, bootstrap, topic, seconds, out, rate=1000, prefix=(), words=()):
+    def __init__(self, bootstrap, topic, seconds, out, rate=1000, words=()):
         self.out = Path(out)
         self.process = subprocess.Popen(
-            [*prefix, BINARY, "produce", "--bootstrap", bootstrap, "--topic", topic, "--replication", "-1",
+            [BINARY, "produce", "--bootstrap", bootstrap, "--topic", topic, "--replication", "-1",
              "--rate", str(rate), "--size", "200", "--duration", f"{seconds}s", "--warmup", "0s",
              "--interval", "50ms", "--verify", "--allow-saturated", "--quiet", "--request-timeout", "2s",
              "--out", str(self.out), *words],

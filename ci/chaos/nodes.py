@@ -66,15 +66,32 @@ class Node:
         return "\n".join(text.splitlines()[-lines:])
 
 
+class Machine:
+    """Where nodes run, and what can be done to them from outside."""
+
+    def __init__(self, lines=None, disks=None, clocks=None):
+        self.lines, self.disks, self.clocks = lines, disks, clocks
+
+    def place(self, number):
+        """A host, and what runs a command there."""
+        host, prefix = self.lines.place(number) if self.lines else ("127.0.0.1", ())
+        return host, (*prefix, *(self.clocks.prefix(number) if self.clocks else ()))
+
+    def take_down(self):
+        for part in (self.disks, self.lines):
+            if part:
+                part.take_down()
+
+
 class Cluster:
     """Some brokers, and coordinators apart from them if asked for."""
 
-    def __init__(self, folder, port, brokers=3, coordinators=0, settings=None, places=None):
+    def __init__(self, folder, port, brokers=3, coordinators=0, settings=None, machine=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = range(1, brokers + coordinators + 1)
-        # Where each is: a host and what runs a command there.
-        places = places or {number: ("127.0.0.1", ()) for number in numbers}
+        self.machine = machine or Machine()
+        places = {number: self.machine.place(number) for number in numbers}
         voters = [number for number in numbers if not coordinators or number > brokers]
         peers = {number: f"{places[number][0]}:{port + 50 + number}" for number in numbers}
         self.nodes = []
@@ -124,8 +141,7 @@ class Cluster:
         """What the brokers that live say of the cluster, by kcat."""
         alive = ",".join(f"{node.host}:{node.port}" for node in self.brokers if node.is_alive())
         words = ["kcat", "-b", alive or self.bootstrap, "-L", "-m", "2", "-X", "socket.timeout.ms=2000"]
-        prefix = next((node.prefix for node in self.brokers if node.is_alive()), [])
-        done = subprocess.run([*prefix, *words, *(["-t", topic] if topic else [])], capture_output=True, text=True)
+        done = subprocess.run([*words, *(["-t", topic] if topic else [])], capture_output=True, text=True)
         return Metadata(done.stdout)
 
     def in_sync(self, topic):

@@ -17,10 +17,9 @@ class Bench:
     def load(self, seconds, words=()):
         self.round += 1
         out = self.cluster.folder / f"load-{self.round}"
-        prefix = self.cluster.brokers[0].prefix
         # A topic for each round, so that reading back stays short.
         self.current = f"{self.topic}-{self.round}"
-        running = Load(self.cluster.bootstrap, self.current, seconds, out, self.rate, prefix, words)
+        running = Load(self.cluster.bootstrap, self.current, seconds, out, self.rate, words)
         wait_for("the load's topic has a leader", lambda: self.leader() > 0, pause=0.02)
         self.cluster.in_sync(self.current)
         time.sleep(0.5)
@@ -128,6 +127,76 @@ def outlive(bench, rounds):
     return gaps
 
 
+SECONDS = 15
+
+
+def _through(bench, seconds, trouble, heal):
+    """Trouble under load for some seconds."""
+    running = bench.load(seconds + 6)
+    trouble(bench.leader())
+    time.sleep(seconds)
+    heal()
+    gap = running.result().check().gap_ms
+    bench.cluster.in_sync(bench.current)
+    return gap
+
+
+def _cuts(bench, rounds, pairs):
+    """Cuts lines between the leader and each other node."""
+    lines, numbers = bench.cluster.machine.lines, [node.number for node in bench.cluster.nodes]
+
+    def cut(leader):
+        for other in numbers:
+            for sender, receiver in pairs(leader, other) if other != leader else []:
+                lines.cut(sender, receiver)
+    return [_through(bench, SECONDS, cut, lines.heal) for _ in range(rounds)]
+
+
+def mute(bench, rounds):
+    """What the leader sends to other nodes gets lost; it hears them, and clients reach it."""
+    return _cuts(bench, rounds, lambda leader, other: [(leader, other)])
+
+
+def deaf(bench, rounds):
+    """What other nodes send to the leader gets lost."""
+    return _cuts(bench, rounds, lambda leader, other: [(other, leader)])
+
+
+def alone(bench, rounds):
+    """The leader is cut off from all other nodes, and clients reach it."""
+    return _cuts(bench, rounds, lambda leader, other: [(leader, other), (other, leader)])
+
+
+def slow(bench, rounds):
+    """What goes to a follower goes slowly."""
+    lines, numbers = bench.cluster.machine.lines, [node.number for node in bench.cluster.brokers]
+
+    def slow_down(leader):
+        lines.slow(next(number for number in numbers if number != leader))
+    return [_through(bench, 5, slow_down, lines.heal) for _ in range(rounds)]
+
+
+def full(bench, rounds):
+    """The leader's disk is full for some seconds."""
+    disks = bench.cluster.machine.disks
+
+    def free():
+        for node in bench.cluster.nodes:
+            disks.free(node.number)
+        bench.revive()
+    return [_through(bench, 5, disks.fill, free) for _ in range(rounds)]
+
+
+def clock(bench, rounds):
+    """The leader's clock jumps an hour, ahead and back in turn."""
+    clocks = bench.cluster.machine.clocks
+    gaps = []
+    for nth in range(rounds):
+        ahead = 3600 if nth % 2 == 0 else -3600
+        gaps.append(_through(bench, 3, lambda leader: clocks.set(leader, ahead), lambda: None))
+    return gaps
+
+
 SCENARIOS = {
     "leader": leader,
     "acting": acting,
@@ -135,4 +204,23 @@ SCENARIOS = {
     "pause": pause,
     "rolling": rolling,
     "outlive": outlive,
+    "mute": mute,
+    "deaf": deaf,
+    "alone": alone,
+    "slow": slow,
+    "full": full,
+    "clock": clock,
 }
+
+OF_LINES = ("mute", "deaf", "alone", "slow")
+
+
+def usual(cluster):
+    """Those that can be had of this cluster."""
+    lacks = [
+        *(() if cluster.has_coordinators_apart else ("outlive",)),
+        *(() if cluster.machine.lines else OF_LINES),
+        *(() if cluster.machine.disks else ("full",)),
+        *(() if cluster.machine.clocks else ("clock",)),
+    ]
+    return [name for name in SCENARIOS if name not in lacks]
