@@ -103,6 +103,15 @@ pub enum Command {
         /// Each by itself.
         changes: Vec<IsrChange>,
     },
+    /// A broker's copy of a partition is damaged: it counts on it no more, if another one is complete.
+    GiveUpReplica {
+        /// The broker.
+        broker: NodeId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// Have partitions led by who is preferred; or by anyone, with a loss.
     ElectLeaders {
         /// Which; `None` for all.

@@ -92,7 +92,7 @@ pub trait Files: Clone + 'static {
     /// Removes a file.
     fn remove(&self, path: &Path) -> impl Future<Output = Result<(), IoError>>;
 
-    /// Renames a file over another.
+    /// Renames a file over another, or a folder to where there is none.
     fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = Result<(), IoError>>;
 
     /// Creates a folder and its missing parents; succeeds if it is there.

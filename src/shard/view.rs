@@ -274,7 +274,14 @@ impl<B: Broker> Shard<B> {
             })
         };
         let Some((name, (rules, conf))) = found else { return };
-        match self.open_log(key, conf, recover).await {
+        let mut opened = self.open_log(key, conf.clone(), recover).await;
+        if let Err(error) = &opened
+            && error.is_damage()
+            && self.begins_anew(key, error).await
+        {
+            opened = self.open_log(key, conf, false).await;
+        }
+        match opened {
             Ok(recovered) => self.take_into_service(key, name, rules, recovered),
             Err(error) => {
                 tracing::error!(partition = %key, topic = %name, %error, "the partition can't be opened: offline")

@@ -200,6 +200,11 @@ impl Node {
         Some(client)
     }
 
+    /// Damages what the disk says of some partition's log; which, if it has any. Its process doesn't run.
+    pub fn damage_log(&self) -> Option<PathBuf> {
+        self.disk.damage(crate::log::checkpoint::FILE_NAME)
+    }
+
     /// Lets the disk be full for a while.
     pub fn fill_disk(&self) {
         self.disk.trouble_after(self.exec.below(20), Trouble::Full(1 + self.exec.below(6)));

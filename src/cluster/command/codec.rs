@@ -94,6 +94,12 @@ impl Command {
                 put_node(w, id);
                 w.uuid(directory);
             }
+            Command::GiveUpReplica { broker, broker_epoch, partition } => {
+                w.i8(17);
+                put_node(w, broker);
+                w.i64(broker_epoch.0);
+                put_key(w, partition);
+            }
         }
     }
 
@@ -133,6 +139,11 @@ impl Command {
             14 => Command::DescribeQuorum,
             15 => Command::AddVoter { id: node(r)?, peer: text(r)?, directory: r.uuid()?, waits: r.bool()? },
             16 => Command::RemoveVoter { id: node(r)?, directory: r.uuid()? },
+            17 => Command::GiveUpReplica {
+                broker: node(r)?,
+                broker_epoch: broker_epoch(r)?,
+                partition: key(r)?,
+            },
             _ => return Err(DecodeError::Value),
         })
     }

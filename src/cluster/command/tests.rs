@@ -80,6 +80,11 @@ fn commands() -> Vec<Command> {
         Command::DescribeQuorum,
         Command::AddVoter { id: NodeId(4), peer: "h:1".into(), directory: [3; 16], waits: true },
         Command::RemoveVoter { id: NodeId(4), directory: [0; 16] },
+        Command::GiveUpReplica {
+            broker: NodeId(3),
+            broker_epoch: BrokerEpoch(9),
+            partition: TopicPartition { topic, partition },
+        },
     ]
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Decided, refuse};
 use crate::base::mutant::{Mutant, planted};
-use crate::base::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch};
+use crate::base::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, TopicPartition};
 use crate::cluster::change::{Around, Election};
-use crate::cluster::command::{Outcome, Registration};
+use crate::cluster::command::{Outcome, Refusal, Registration};
 use crate::cluster::entry::{BrokerEntry, PartitionEntry, without};
 use crate::cluster::record::Record;
 use crate::cluster::state::ClusterState;
@@ -94,18 +94,7 @@ pub(super) fn set_state(
     epoch: BrokerEpoch,
     (fenced, shutting_down): (bool, bool),
 ) -> Decided {
-    let Some(was) = state.broker(id) else {
-        return refuse(
-            ErrorCode::BrokerIdNotRegistered,
-            format!("Broker ID {id} is not currently registered"),
-        );
-    };
-    if was.epoch != epoch {
-        return refuse(
-            ErrorCode::StaleBrokerEpoch,
-            format!("the broker's epoch is {}, not {epoch}", was.epoch),
-        );
-    }
+    let was = registered(state, id, epoch)?;
     if (was.fenced, was.shutting_down) == (fenced, shutting_down) {
         return Ok((Vec::new(), Outcome::Done));
     }
@@ -118,14 +107,38 @@ pub(super) fn set_state(
     Ok((records, Outcome::Done))
 }
 
+fn known(state: &ClusterState, id: NodeId) -> Result<&BrokerEntry, Refusal> {
+    let why = || format!("Broker ID {id} is not currently registered");
+    state.broker(id).ok_or_else(|| (ErrorCode::BrokerIdNotRegistered, why()))
+}
+
+/// A broker as it is registered, if it is so under this epoch.
+fn registered(state: &ClusterState, id: NodeId, epoch: BrokerEpoch) -> Result<&BrokerEntry, Refusal> {
+    let why = |was: &BrokerEntry| format!("the broker's epoch is {}, not {epoch}", was.epoch);
+    let was = known(state, id)?;
+    if was.epoch == epoch { Ok(was) } else { refuse(ErrorCode::StaleBrokerEpoch, why(was)) }
+}
+
+/// A broker gives its copy of a partition up, for it is damaged: it leaves the in-sync and the eligible replicas. Not
+/// where no other is one of those: nobody else is known to have all that was acknowledged, and what is left of the
+/// damaged copy may be all there is.
+pub(super) fn give_up(state: &ClusterState, id: NodeId, epoch: BrokerEpoch, key: TopicPartition) -> Decided {
+    registered(state, id, epoch)?;
+    let (Some(topic), Some(entry)) = (state.topic_by_id(key.topic), state.partition(key)) else {
+        return refuse(ErrorCode::UnknownTopicOrPartition, "the partition doesn't exist");
+    };
+    if !entry.isr.iter().chain(&entry.elr).any(|node| *node != id) {
+        let why = "no other replica is known to have all that was acknowledged";
+        return refuse(ErrorCode::EligibleLeadersNotAvailable, why);
+    }
+    let around = Around { lossy: Some(id), ..Around::as_is(Election::Keep) };
+    let changed = state.changed(topic, key.partition, entry.clone(), &around);
+    Ok((changed.into_iter().collect(), Outcome::Done))
+}
+
 /// Forgets a broker. Partitions that it had a copy of keep its place, in case it comes back.
 pub(super) fn unregister(state: &ClusterState, id: NodeId) -> Decided {
-    if state.broker(id).is_none() {
-        return refuse(
-            ErrorCode::BrokerIdNotRegistered,
-            format!("Broker ID {id} is not currently registered"),
-        );
-    }
+    known(state, id)?;
     let mut records = if state.is_active(id) { leave(state, id) } else { Vec::new() };
     records.push(Record::RemoveBroker { id });
     Ok((records, Outcome::Done))

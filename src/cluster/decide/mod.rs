@@ -36,6 +36,9 @@ pub fn decide(state: &ClusterState, command: Command) -> (Vec<Record>, Outcome) 
         Command::AlterIsr { broker, broker_epoch, changes } => {
             isr::alter(state, broker, broker_epoch, &changes)
         }
+        Command::GiveUpReplica { broker, broker_epoch, partition } => {
+            brokers::give_up(state, broker, broker_epoch, partition)
+        }
         Command::ElectLeaders { partitions, unclean } => Ok(election::elect(state, partitions, unclean)),
         Command::BalanceLeaders => Ok((election::balance(state), Outcome::Done)),
         Command::Reassign { moves, factor_may_change } => {

@@ -36,10 +36,10 @@ impl<B: Broker> Shard<B> {
         }
         let outcome = match (data.error, data.diverging) {
             (ErrorCode::None, None) => {
-                let bytes = owner.copy(key, data.records, self.world().wall_ms());
+                let copied = owner.copy(key, data.records, self.world().wall_ms());
                 let (high_watermark, log_start) = (data.high_watermark, data.log_start);
                 owner.follow(key, Event::LeaderSaid { high_watermark, log_start }, &mut outbox);
-                Ok(bytes)
+                copied
             }
             (ErrorCode::None, Some((epoch, end_offset))) => {
                 let cut = owner.cut(key, Event::Diverged { epoch, end_offset });
@@ -64,8 +64,12 @@ impl<B: Broker> Shard<B> {
 
 impl<B: Broker> Owner<B> {
     /// Appends batches as they are, up to the first that doesn't fit; how many bytes they were.
-    fn copy(&mut self, key: TopicPartition, records: Vec<Bytes>, now_ms: i64) -> usize {
-        let Some(partition) = self.partitions.get_mut(&key) else { return 0 };
+    ///
+    /// # Errors
+    /// The first one is damaged.
+    fn copy(&mut self, key: TopicPartition, records: Vec<Bytes>, now_ms: i64) -> Result<usize, ErrorCode> {
+        let Some(partition) = self.partitions.get_mut(&key) else { return Ok(0) };
+        let mut damaged = false;
         let records = joined(records);
         let mut effects = Effects::default();
         let mut at = 0;
@@ -73,6 +77,7 @@ impl<B: Broker> Owner<B> {
             let Some(batch) = records.get(at..at + meta.bytes) else { break };
             if meta.magic != 2 || !meta.crc_fits(batch) {
                 tracing::error!(partition = %key, offset = meta.base_offset, "a leader sent a damaged batch");
+                damaged = true;
                 break;
             }
             if partition.replica.is_empty_inside(&meta) {
@@ -91,7 +96,7 @@ impl<B: Broker> Owner<B> {
         if at > 0 {
             self.dirty.insert(key);
         }
-        at
+        if damaged && at == 0 { Err(ErrorCode::CorruptMessage) } else { Ok(at) }
     }
 
     /// Steps a follower with what its leader said; the log follows its start.

@@ -1,7 +1,7 @@
 //! Asking leaders for records: one task for each broker that leads partitions of which this shard has followers.
 
 use super::throttle::Side;
-use crate::base::{BrokerEpoch, NodeId, TopicPartition};
+use crate::base::{BrokerEpoch, ErrorCode, NodeId, TopicPartition};
 use crate::peer::{ReplicaFetch, ReplicaFetched, ReplicaRead, Reply, Request};
 use crate::replica::FetchPosition;
 use crate::seam::World;
@@ -19,6 +19,8 @@ const CALL_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two questions about a partition where the first brought an error: one of both nodes has to hear of
 /// something first.
 const ERROR_PAUSE: Duration = Duration::from_millis(20);
+/// Likewise where the leader's copy is damaged.
+const DAMAGE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a request waits for a flush of what the one before brought.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -140,7 +142,8 @@ impl<B: Broker> Shard<B> {
             match self.take_data(leader, *position, data) {
                 Err(error) => {
                     tracing::debug!(%leader, partition = %key, ?error, "a partition can't be fetched now");
-                    resting.insert(key, self.world().mono() + ERROR_PAUSE);
+                    let pause = if error == ErrorCode::CorruptMessage { DAMAGE_PAUSE } else { ERROR_PAUSE };
+                    resting.insert(key, self.world().mono() + pause);
                 }
                 Ok(0) => {}
                 Ok(bytes) => {

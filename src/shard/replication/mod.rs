@@ -3,7 +3,7 @@
 //! What a replica is at the moment says the metadata (`roles`). A follower's records come through one task per leading
 //! broker, which asks for all partitions that this shard follows there at once (`fetcher`, `copy`, `cut`). A leader
 //! answers such requests when there is something appended (`serve`), and asks the coordinator for changes of who is in
-//! sync (`isr`).
+//! sync (`isr`). A replica whose log is damaged is given up and copied anew (`damaged`).
 //!
 //! Leader and followers flush at the same time: a leader's records are there for followers from the moment at which
 //! they are handed to its own device. A follower asks again when it has flushed what it got, and says so; that moves
@@ -12,6 +12,7 @@
 
 mod copy;
 mod cut;
+mod damaged;
 mod fetcher;
 mod isr;
 mod roles;
@@ -45,6 +46,8 @@ pub(super) struct Replication {
     /// Replicas whose logs are being cut.
     cutting: RefCell<BTreeSet<TopicPartition>>,
     cut_done: Notify,
+    /// Replicas whose logs are damaged, of which the coordinator is being told.
+    giving_up: RefCell<BTreeSet<TopicPartition>>,
     /// What throttled replicas may still copy, and what may still be copied from here.
     followed: RefCell<throttle::Budget>,
     led: RefCell<throttle::Budget>,

@@ -61,6 +61,12 @@ impl StorageError {
     pub fn is_shortage(&self) -> bool {
         matches!(self, StorageError::Io(error) if error.is_shortage())
     }
+
+    /// Whether what was durable isn't there any more.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, StorageError::Corrupt { .. })
+    }
 }
 
 impl From<IoError> for StorageError {

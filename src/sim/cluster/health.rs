@@ -78,11 +78,7 @@ async fn sees(cluster: &Rc<Cluster>, node: i32, holds: impl Fn(&MetadataResponse
 /// Reads everything and judges it; then again and again while one broker after the other is down, so that every replica
 /// gets to lead.
 pub(super) async fn judge(cluster: &Rc<Cluster>) {
-    let places: Vec<Place> = cluster.histories.borrow().keys().copied().collect();
-    for place in &places {
-        let end = read_whole(cluster, *place).await;
-        cluster.histories.borrow()[place].judge(0, end);
-    }
+    judge_all(cluster).await;
     if cluster.shape.factor < 2 || cluster.shape.min_isr > 1 && cluster.shape.factor == 2 {
         return;
     }
@@ -94,12 +90,45 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
                 .await
         };
         within(cluster, "leaders move away from a broker that stops", moved).await;
-        for place in &places {
-            let end = read_whole(cluster, *place).await;
-            cluster.histories.borrow()[place].judge(0, end);
+        judge_all(cluster).await;
+        if cluster.exec.chance(30) {
+            damage(cluster, node);
         }
         node.launch();
         recovers(cluster).await;
+    }
+    if cluster.shape.factor > 2 && cluster.shape.min_isr > 1 {
+        judge_damaged_eligible(cluster).await;
+    }
+}
+
+/// Two brokers stop, so that the second one is no longer in sync but eligible, and comes back with a damaged copy: it
+/// isn't relied on any more.
+async fn judge_damaged_eligible(cluster: &Rc<Cluster>) {
+    let pair: Vec<&Rc<Node>> = brokers(cluster).take(2).collect();
+    for node in &pair {
+        node.end(End::Stop).await;
+    }
+    damage(cluster, pair[1]);
+    for node in &pair {
+        node.launch();
+    }
+    recovers(cluster).await;
+    judge_all(cluster).await;
+}
+
+/// Damages a copy of a node that is down. The others have everything: it gives its copy up, and copies it anew before
+/// it is in sync.
+fn damage(cluster: &Cluster, node: &Node) {
+    let damaged = node.damage_log();
+    tracing::info!(at = ?cluster.exec.now(), node = node.id(), ?damaged, "a copy is damaged");
+}
+
+async fn judge_all(cluster: &Rc<Cluster>) {
+    let places: Vec<Place> = cluster.histories.borrow().keys().copied().collect();
+    for place in &places {
+        let end = read_whole(cluster, *place).await;
+        cluster.histories.borrow()[place].judge(0, end);
     }
 }
 

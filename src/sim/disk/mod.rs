@@ -70,6 +70,18 @@ impl Disk {
         self.0.trouble.set(Some((operations, trouble)));
     }
 
+    /// Damages one of the files of this name; none if there is none.
+    pub fn damage(&self, name: &str) -> Option<PathBuf> {
+        let mut state = self.0.state.borrow_mut();
+        let files = state.names.files.iter();
+        let named: Vec<_> =
+            files.filter(|(path, _)| path.file_name().is_some_and(|it| *it == *name)).collect();
+        let (path, inode) = named.get(index(self.0.exec.below(named.len().max(1) as u64)))?;
+        let (path, inode) = ((*path).clone(), **inode);
+        state.inodes.get_mut(&inode)?.damage();
+        Some(path)
+    }
+
     /// What there was of trouble ends.
     pub fn relieve(&self) {
         self.0.trouble.set(None);
@@ -283,7 +295,9 @@ impl Files for Disk {
 
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), IoError> {
         self.work("rename", from, 0).await?;
-        self.inode(from)?;
+        if !self.0.state.borrow().names.dirs.contains(from) {
+            self.inode(from)?;
+        }
         self.change(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }

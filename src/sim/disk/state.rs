@@ -39,7 +39,7 @@ pub(super) enum NameChange {
     Remove(PathBuf),
     /// A folder that went with all that was in it.
     RemoveDir(PathBuf),
-    /// A file that took another name.
+    /// A file or a folder that took another name.
     Rename(PathBuf, PathBuf),
 }
 
@@ -67,9 +67,15 @@ impl Names {
                 self.dirs.retain(|dir| !dir.starts_with(path));
             }
             NameChange::Rename(from, to) => {
-                if let Some(inode) = self.files.remove(from) {
-                    self.files.insert(to.clone(), inode);
-                }
+                let moved = |path: &PathBuf| {
+                    let rest = path.strip_prefix(from).ok()?;
+                    // `join` of nothing would end a file's name with a slash.
+                    Some(if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) })
+                };
+                let files = std::mem::take(&mut self.files).into_iter();
+                self.files = files.map(|(path, inode)| (moved(&path).unwrap_or(path), inode)).collect();
+                let dirs = std::mem::take(&mut self.dirs).into_iter();
+                self.dirs = dirs.map(|path| moved(&path).unwrap_or(path)).collect();
             }
         }
     }
@@ -186,6 +192,13 @@ impl Inode {
         let mut data = blocks.concat();
         data.resize(index(len), 0);
         Inode { data, dirty: BTreeMap::new(), durable, durable_len: len, len_covered: 0 }
+    }
+
+    /// Turns a bit of what is there, flushed or not.
+    pub(super) fn damage(&mut self) {
+        self.data.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+        let first = self.durable.get_mut(&0).and_then(|(_, block)| block.first_mut());
+        first.into_iter().for_each(|byte| *byte ^= 1);
     }
 
     pub(super) fn block(&self, block: u64) -> Block {

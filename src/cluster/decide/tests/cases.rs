@@ -175,6 +175,36 @@ fn who_may_have_lost_records_is_remembered_and_not_trusted() {
 }
 
 #[test]
+fn a_damaged_copy_is_given_up_where_another_is_complete() {
+    let mut it = Cluster::new(3, &[1, 2, 3], 2);
+    let give_up = |it: &mut Cluster, id: i32, epoch: BrokerEpoch| {
+        it.run(Command::GiveUpReplica { broker: NodeId(id), broker_epoch: epoch, partition: KEY })
+    };
+    let code = |outcome: Outcome| match outcome {
+        Outcome::Refused((code, _)) => code,
+        _ => ErrorCode::None,
+    };
+    let epoch = it.epoch(1);
+    assert_eq!(code(give_up(&mut it, 1, BrokerEpoch(epoch.0 - 1))), ErrorCode::StaleBrokerEpoch);
+    assert_eq!(code(give_up(&mut it, 4, epoch)), ErrorCode::BrokerIdNotRegistered);
+    // Another one leads, and who gave up isn't even eligible.
+    let term = it.entry().leader_epoch;
+    assert_eq!(give_up(&mut it, 1, epoch), Outcome::Done);
+    it.assert(2, &[2, 3], &[], &[]);
+    assert!(it.entry().leader_epoch > term);
+    let was = it.entry().clone();
+    assert_eq!(give_up(&mut it, 1, epoch), Outcome::Done);
+    assert_eq!(*it.entry(), was, "once is enough");
+    let epoch = it.epoch(3);
+    assert_eq!(give_up(&mut it, 3, epoch), Outcome::Done);
+    it.assert(2, &[2], &[], &[3]);
+    // The last complete copy stays what it is, though it be damaged.
+    let epoch = it.epoch(2);
+    assert_eq!(code(give_up(&mut it, 2, epoch)), ErrorCode::EligibleLeadersNotAvailable);
+    it.assert(2, &[2], &[], &[3]);
+}
+
+#[test]
 fn the_only_copy_is_led_by_who_has_it() {
     let mut it = Cluster::new(1, &[1], 1);
     it.fence(&[1]);
