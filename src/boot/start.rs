@@ -312,11 +312,12 @@ fn announce(plan: &Plan) {
     if plan.peers.is_some() {
         let voter = conf.cluster.is_voter(NodeId(conf.node_id));
         let role = match (voter, conf.cluster.roles.coordinator) {
-            (true, _) => "a coordinator",
-            (false, true) => "not yet a coordinator",
-            (false, false) => "no coordinator",
+            (true, _) => "one of the coordinators",
+            (false, true) => "may be added to the coordinators",
+            (false, false) => "no coordinator; those are",
         };
-        text.push_str(&format!("\n  peers: {}; {role} of {}", peer_address(plan), conf.cluster.voters.len()));
+        let voters = conf.layers.value("coordinator.voters").0;
+        text.push_str(&format!("\n  peers: {}; {role} {voters}", peer_address(plan)));
     }
     if plan.clients.is_some() {
         let (host, port) = advertised(plan);

@@ -76,10 +76,12 @@ impl Quorum {
     /// A voter with what its file holds.
     #[must_use]
     pub fn new(conf: QuorumConf, mut recovered: Recovered) -> Self {
-        if let Some(snapshot) = &mut recovered.snapshot
-            && (snapshot.members.index == 0 || planted(Mutant::ForgetMembers))
-        {
-            snapshot.members = recovered.members.clone().told_by(&conf.members);
+        if let Some(snapshot) = &mut recovered.snapshot {
+            // Where to reach those who were never changed says the configuration; who they are, the log.
+            let of = if planted(Mutant::ForgetMembers) { &recovered.members } else { &snapshot.members };
+            if of.index == 0 {
+                snapshot.members = of.clone().told_by(&conf.members);
+            }
         }
         if planted(Mutant::ForgetVote) {
             recovered.vote = None;
@@ -114,6 +116,7 @@ impl Quorum {
 
     /// Steps on one input.
     pub fn step(&mut self, input: Input, out: &mut Effects) {
+        let is_start = matches!(input, Input::Start);
         if let Input::Persisted { number, anew } = input {
             self.writes.done(number, anew);
             self.mended(out);
@@ -124,6 +127,18 @@ impl Quorum {
             Mind::Down => {}
         }
         self.settle(out);
+        if is_start {
+            self.begin(out);
+        }
+    }
+
+    /// Who turns out to be the only voter when its log is applied has nobody to ask, and leads at once.
+    fn begin(&mut self, out: &mut Effects) {
+        let Mind::Voting(node) = &mut self.mind else { return };
+        if node.store().members().is_lone(self.conf.id) {
+            let _ = node.campaign();
+            self.settle(out);
+        }
     }
 
     /// How the voters stand.
@@ -163,6 +178,15 @@ impl Quorum {
         }
     }
 
+    /// The last entry that this node has applied; 0 for none, or where it doesn't take part.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        match &self.mind {
+            Mind::Voting(node) => node.raft.raft_log.applied,
+            Mind::Mending(_) | Mind::Down => 0,
+        }
+    }
+
     /// Where the log says that a node is reached, even if that isn't committed.
     #[must_use]
     pub fn address_of(&self, id: NodeId) -> Option<Str> {
@@ -199,15 +223,9 @@ impl Quorum {
     fn vote(&mut self, input: Input, out: &mut Effects) {
         let Mind::Voting(node) = &mut self.mind else { return };
         match input {
-            Input::Start => {
-                out.installed = self.begin.take();
-                if node.store().members().is_lone(self.conf.id) {
-                    // Nobody else is there to be asked.
-                    let _ = node.campaign();
-                }
-            }
+            Input::Start => out.installed = self.begin.take(),
             Input::Tick => {
-                if !is_hasty(node, self.conf.id) {
+                if !is_hasty(node, self.conf.id) && self.installing.is_empty() {
                     node.tick();
                 }
                 if self.role.acting
@@ -237,9 +255,11 @@ impl Quorum {
         }
         let mut message = match Message::decode(bytes) {
             Ok(Message::Raft(message)) => message,
-            Ok(Message::Ask) if self.role.acting => {
-                let whole = Message::Whole(whole(node));
-                out.send.extend(whole.encode().map(|bytes| (from, bytes)));
+            Ok(Message::Ask) => {
+                // Who doesn't act tells whom to ask.
+                let members = || Message::Members(node.store().members().clone());
+                let answer = if self.role.acting { Message::Whole(whole(node)) } else { members() };
+                out.send.extend(answer.encode().map(|bytes| (from, bytes)));
                 return;
             }
             Ok(Message::Members(members)) => return self.learn(members),
@@ -254,7 +274,8 @@ impl Quorum {
         if is_campaign(&message) && node.raft.raft_log.last_index() == 0 && !members.votes(self.conf.id) {
             return;
         }
-        if is_hasty(node, self.conf.id) && leads_on(&message) {
+        let waits = is_hasty(node, self.conf.id) || !self.installing.is_empty();
+        if waits && leads_on(&message) {
             return;
         }
         if message.has_snapshot() {
@@ -339,7 +360,14 @@ impl Quorum {
                 out.send.extend(others.into_iter().filter_map(ask));
             }
             Input::Message { bytes, .. } if !self.writes.busy() => {
-                let Ok(Message::Whole(whole)) = Message::decode(&bytes) else { return };
+                let whole = match Message::decode(&bytes) {
+                    Ok(Message::Whole(whole)) => whole,
+                    Ok(Message::Members(members)) if members.index > self.known.index => {
+                        self.known = members;
+                        return;
+                    }
+                    _ => return,
+                };
                 let Some(log) = mending.judge(whole) else { return };
                 let stand = Stand {
                     node: self.conf.id,
@@ -462,7 +490,8 @@ fn is_hasty(node: &RawNode<Store>, this: NodeId) -> bool {
     alone && log.persisted < log.last_index()
 }
 
-/// Whether a message may make its receiver campaign, or win.
+/// Whether a message may make its receiver campaign, or win. While a snapshot is being written it must not: what the
+/// crate then looks through for changes of members begins before the snapshot, and is gone.
 fn leads_on(message: &eraftpb::Message) -> bool {
     matches!(
         message.get_msg_type(),

@@ -4,6 +4,7 @@ mod codec;
 mod files;
 mod members;
 mod net;
+mod starts;
 
 use super::mend::Mending;
 use super::message::Whole;
@@ -17,7 +18,7 @@ use net::{Net, Plan, voters_of};
 const SEEDS: u64 = 60;
 /// Seeds within which a planted fault is noticed, after those that are known to notice one.
 const MUTANT_SEEDS: u64 = 3_000;
-const TELLING_SEEDS: [u64; 4] = [6, 20, 568, 785];
+const TELLING_SEEDS: [u64; 4] = [6, 20, 568, 4144];
 
 /// Runs a seed; what went wrong, if something did.
 fn run(seed: u64, voters: i32) -> Result<(), String> {

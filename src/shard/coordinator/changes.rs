@@ -57,6 +57,10 @@ impl<B: Broker> Shard<B> {
 
     fn begin_change(&self, from: Asker, command: Command) {
         let (id, joins, waits, change) = match command {
+            // Without an address of its own this node hears of no other.
+            Command::AddVoter { id, .. } if !self.conf().cluster.has_peers() => {
+                return self.answer_at_commit(vec![(from, vec![refused(Refusal::Nowhere, id)])]);
+            }
             Command::AddVoter { id, peer, directory, waits } => {
                 (id, true, waits, Change::Add { id, address: peer, directory })
             }

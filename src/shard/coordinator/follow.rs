@@ -93,7 +93,8 @@ impl<B: Broker> Shard<B> {
         let committed = committed.flatten().ok_or(not_acting)?;
         let kept =
             self.coordinator(|it| it.voter.as_ref()?.quorum.entries(from, it.index, FOLLOWED_BYTES_MAX));
-        match kept.flatten() {
+        // A voter may have followed further than its own log goes: then its state is what it has.
+        match kept.flatten().filter(|entries| !entries.is_empty() || committed < from) {
             Some(entries) => {
                 let entries = entries.iter().map(|entry| (entry.index, encode_entry(entry))).collect();
                 Ok(Followed { snapshot: None, entries, committed })

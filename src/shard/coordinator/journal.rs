@@ -176,7 +176,7 @@ impl<B: Broker> Shard<B> {
             let voter =
                 it.voter.as_mut().filter(|voter| settled && !voter.compacting && voter.journal.is_long())?;
             // One that is to become a voter may have more from others than its own log holds.
-            if voter.quorum.standing().committed < it.index {
+            if voter.quorum.applied() < it.index {
                 return None;
             }
             voter.compacting = true;

@@ -123,7 +123,9 @@ impl<B: Broker> Shard<B> {
                  voters are added and removed while they run"
             ));
         }
-        match log.damage.filter(|_| log.newest_members().is_lone(conf.id)) {
+        // Later entries, which it hides, may tell of others; then the configuration knows some of them.
+        let is_lone = log.newest_members().is_lone(conf.id) && conf.members.is_lone(conf.id);
+        match log.damage.filter(|_| is_lone) {
             Some(damage) => {
                 let position = damage.position;
                 Err(format!(
@@ -136,11 +138,12 @@ impl<B: Broker> Shard<B> {
 
     /// Takes the vote into service.
     pub(super) fn begin_voting(&self) {
-        let cluster = &self.conf().cluster;
+        let (cluster, this) = (&self.conf().cluster, self.this_node());
         self.world().spawn(self.clone().journal_task());
         self.step_quorum(Input::Start);
-        // A node that has no peers needs no time to pass.
-        if cluster.has_peers() {
+        // A node that is alone for good needs no time to pass.
+        let is_lone = self.coordinator(|it| it.voter.as_ref().map(|it| it.quorum.members().is_lone(this)));
+        if cluster.has_peers() || is_lone.flatten() != Some(true) {
             self.world().spawn(self.clone().tick_task_of_quorum());
         }
     }
@@ -167,8 +170,9 @@ impl<B: Broker> Shard<B> {
             );
         }
         if let Some(snapshot) = &out.installed {
-            // A node that becomes a voter may have more from others.
-            if self.coordinator(|it| it.index < snapshot.index) == Some(true) {
+            // A node that becomes a voter may have more from others; one that mends begins with what it got.
+            let is_news = self.coordinator(|it| it.index < snapshot.index) == Some(true);
+            if is_news || out.mended.is_some() {
                 self.replace_state(snapshot.index, snapshot.data.clone());
             }
         }
