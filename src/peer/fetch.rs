@@ -13,8 +13,11 @@ use bytes::Bytes;
 pub struct ReplicaFetch {
     /// The follower.
     pub replica: NodeId,
-    /// Its shard that asks. When its next fetch comes, the one that waits is answered at once.
+    /// Its shard that asks.
     pub shard: ShardId,
+    /// Whether it asks for what records come to now and then, beside what they come to all the time. When its next fetch
+    /// of the kind comes, the one that waits is answered at once.
+    pub quiet: bool,
     /// Its epoch: a copy from before its registration counts for nothing (KIP-903).
     pub broker_epoch: BrokerEpoch,
     /// How long the answer may wait for `min_bytes`.
@@ -76,6 +79,7 @@ impl ReplicaFetch {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.i32(self.replica.0);
         w.u16(self.shard.0);
+        w.bool(self.quiet);
         w.i64(self.broker_epoch.0);
         w.i32(self.max_wait_ms);
         w.i32(self.min_bytes);
@@ -97,6 +101,7 @@ impl ReplicaFetch {
         Ok(ReplicaFetch {
             replica: NodeId(r.i32()?),
             shard: ShardId(r.u16()?),
+            quiet: r.bool()?,
             broker_epoch: BrokerEpoch(r.i64()?),
             max_wait_ms: r.i32()?,
             min_bytes: r.i32()?,

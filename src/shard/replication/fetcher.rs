@@ -1,4 +1,9 @@
-//! Asking leaders for records: one task for each broker that leads partitions of which this shard has followers.
+//! Asking leaders for records: two tasks for each broker that leads partitions of which this shard has followers.
+//!
+//! A request names each partition that it is for. So those to which records come all the time are asked for beside the
+//! others, which may be thousands: a round for the busy ones, of which there may be as many as flushes, costs nothing
+//! for those that rest. A partition becomes busy when the quiet request brings records, and quiet again when none have
+//! come for a while.
 
 use super::throttle::Side;
 use crate::base::{BrokerEpoch, ErrorCode, NodeId, TopicPartition};
@@ -6,6 +11,7 @@ use crate::peer::{ReplicaFetch, ReplicaFetched, ReplicaRead, Reply, Request};
 use crate::replica::FetchPosition;
 use crate::seam::World;
 use crate::shard::notify::Notify;
+use crate::shard::owner::Owner;
 use crate::shard::partition::PartitionState;
 use crate::shard::peers::Lane;
 use crate::shard::{Broker, Shard};
@@ -21,6 +27,8 @@ const CALL_PAUSE: Duration = Duration::from_millis(50);
 const ERROR_PAUSE: Duration = Duration::from_millis(20);
 /// Likewise where the leader's copy is damaged.
 const DAMAGE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a partition is busy after its last records.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 /// How long a request waits for a flush of what the one before brought.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -30,24 +38,53 @@ type Asked = BTreeMap<TopicPartition, FetchPosition>;
 /// Partitions that are left alone until then.
 type Resting = BTreeMap<TopicPartition, Duration>;
 
+/// One of the two tasks of a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Asks for partitions to which records come all the time.
+    Busy,
+    /// Asks for the others.
+    Quiet,
+}
+
+/// How to tell a leader's tasks that they have others to ask for.
+#[derive(Default)]
+pub(super) struct Fetcher {
+    busy: Notify,
+    quiet: Notify,
+}
+
+impl Fetcher {
+    fn changed(&self, pace: Pace) -> &Notify {
+        match pace {
+            Pace::Busy => &self.busy,
+            Pace::Quiet => &self.quiet,
+        }
+    }
+}
+
 impl<B: Broker> Shard<B> {
     /// Replicas here follow this broker: sees to it that it is asked for them, now.
     pub(in crate::shard) fn fetch_from(&self, leader: NodeId) {
         let known = self.0.replication.fetchers.borrow().get(&leader).cloned();
-        let changed = known.unwrap_or_else(|| {
-            let changed = Rc::new(Notify::default());
-            self.0.replication.fetchers.borrow_mut().insert(leader, changed.clone());
-            self.world().spawn(self.clone().fetch_task(leader, changed.clone()));
-            changed
+        let fetcher = known.unwrap_or_else(|| {
+            let fetcher = Rc::new(Fetcher::default());
+            self.0.replication.fetchers.borrow_mut().insert(leader, fetcher.clone());
+            for pace in [Pace::Busy, Pace::Quiet] {
+                self.world().spawn(self.clone().fetch_task(leader, fetcher.clone(), pace));
+            }
+            fetcher
         });
-        changed.notify();
+        fetcher.busy.notify();
+        fetcher.quiet.notify();
     }
 
     /// Asks one broker for what replicas here lack, until the broker stops.
-    async fn fetch_task(self, leader: NodeId, changed: Rc<Notify>) {
+    async fn fetch_task(self, leader: NodeId, fetcher: Rc<Fetcher>, pace: Pace) {
         let mut resting = Resting::new();
+        let changed = fetcher.changed(pace);
         while !self.is_draining() {
-            let (asked, next) = self.positions(leader, &mut resting);
+            let (asked, next) = self.positions((leader, pace), &mut resting);
             if asked.is_empty() {
                 match next {
                     Some(wait) => or(self.world().sleep(wait), changed.notified()).await,
@@ -55,7 +92,7 @@ impl<B: Broker> Shard<B> {
                 }
                 continue;
             }
-            let request = Request::Fetch(self.fetch_request(&asked, next));
+            let request = Request::Fetch(self.fetch_request((&asked, pace), next));
             let answered = async { Some(self.call_peer(leader, Lane::Replication, request).await) };
             let changed_first = async {
                 changed.notified().await;
@@ -65,7 +102,10 @@ impl<B: Broker> Shard<B> {
                 // Others are to be asked for as well: the leader answers this request when the next one comes.
                 None => {}
                 Some(Ok(Reply::Fetch(fetched))) => {
-                    self.take_fetched(leader, &asked, fetched, &mut resting).await;
+                    let brought = self.take_fetched(leader, &asked, fetched, &mut resting).await;
+                    if self.note_busy(brought) && pace == Pace::Quiet {
+                        fetcher.busy.notify();
+                    }
                 }
                 Some(outcome) => {
                     tracing::debug!(%leader, ?outcome, "a fetch brought nothing");
@@ -76,13 +116,14 @@ impl<B: Broker> Shard<B> {
     }
 
     /// From where each replica goes on that follows this broker, and when one that rests may be asked for again.
-    fn positions(&self, leader: NodeId, resting: &mut Resting) -> (Asked, Option<Duration>) {
+    fn positions(&self, (leader, pace): (NodeId, Pace), resting: &mut Resting) -> (Asked, Option<Duration>) {
         let now = self.world().mono();
         resting.retain(|_, until| *until > now);
         let throttle = self.throttle(Side::Followed, self.me());
         let owner = self.owner().borrow();
         let mut asked = Asked::new();
-        for (key, partition) in &owner.partitions {
+        for key in &self.keys_of(pace, &owner) {
+            let Some(partition) = owner.partitions.get(key) else { continue };
             let position = partition.replica.fetch_position().filter(|position| position.leader == leader);
             let Some(position) = position.filter(|_| partition.state == PartitionState::Online) else {
                 continue;
@@ -98,7 +139,7 @@ impl<B: Broker> Shard<B> {
         (asked, resting.values().min().map(|until| until.saturating_sub(now)))
     }
 
-    fn fetch_request(&self, asked: &Asked, next: Option<Duration>) -> ReplicaFetch {
+    fn fetch_request(&self, (asked, pace): (&Asked, Pace), next: Option<Duration>) -> ReplicaFetch {
         let conf = &self.conf().cluster;
         let owner = self.owner().borrow();
         let read = |(key, position): (&TopicPartition, &FetchPosition)| {
@@ -118,6 +159,7 @@ impl<B: Broker> Shard<B> {
         ReplicaFetch {
             replica: self.me(),
             shard: self.this(),
+            quiet: pace == Pace::Quiet,
             broker_epoch: self.broker_epoch().unwrap_or(BrokerEpoch(-1)),
             max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
             min_bytes: conf.fetch_min_bytes,
@@ -126,14 +168,34 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Takes what a leader answered, and waits until what it brought is flushed: the next request says so.
+    /// The partitions that one of the tasks looks after, whoever leads them.
+    fn keys_of(&self, pace: Pace, owner: &Owner<B>) -> Vec<TopicPartition> {
+        let now = self.world().mono();
+        let mut busy = self.0.replication.busy.borrow_mut();
+        if pace == Pace::Busy {
+            return busy.keys().copied().collect();
+        }
+        // One that a busy request under way names as well is copied once all the same.
+        busy.retain(|_, last| now - *last < BUSY_FOR);
+        owner.partitions.keys().filter(|key| !busy.contains_key(key)).copied().collect()
+    }
+
+    /// Records came to these partitions, and are flushed; whether there are any.
+    fn note_busy(&self, keys: Vec<TopicPartition>) -> bool {
+        let (any, now) = (!keys.is_empty(), self.world().mono());
+        self.0.replication.busy.borrow_mut().extend(keys.into_iter().map(|key| (key, now)));
+        any
+    }
+
+    /// Takes what a leader answered, and waits until what it brought is flushed: the next request says so. Returns to
+    /// which partitions it brought records.
     async fn take_fetched(
         &self,
         leader: NodeId,
         asked: &Asked,
         fetched: ReplicaFetched,
         resting: &mut Resting,
-    ) {
+    ) -> Vec<TopicPartition> {
         let throttle = self.throttle(Side::Followed, self.me());
         let mut copied = Vec::new();
         for data in fetched.partitions {
@@ -153,7 +215,7 @@ impl<B: Broker> Shard<B> {
             }
         }
         if copied.is_empty() {
-            return;
+            return copied;
         }
         self.flush_due().notify();
         let settled = || {
@@ -165,5 +227,6 @@ impl<B: Broker> Shard<B> {
             })
         };
         self.within(FLUSH_PATIENCE, self.produce_done().until(settled)).await;
+        copied
     }
 }

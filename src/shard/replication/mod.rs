@@ -1,7 +1,8 @@
 //! Partitions that have replicas on other nodes, on the shard that has one of them here.
 //!
-//! What a replica is at the moment says the metadata (`roles`). A follower's records come through one task per leading
-//! broker, which asks for all partitions that this shard follows there at once (`fetcher`, `copy`, `cut`). A leader
+//! What a replica is at the moment says the metadata (`roles`). A follower's records come through two tasks per leading
+//! broker, which ask for all partitions that this shard follows there at once: one for those to which records come all
+//! the time, one for the others, which may be thousands (`fetcher`, `copy`, `cut`). A leader
 //! answers such requests when there is something appended (`serve`), and asks the coordinator for changes of who is in
 //! sync (`isr`). A replica whose log is damaged is given up and copied anew (`damaged`).
 //!
@@ -22,23 +23,26 @@ mod throttle;
 pub use roles::ReplicaFacts;
 
 use super::notify::Notify;
-use crate::base::{NodeId, ShardId, TopicPartition};
+use crate::base::{NodeId, TopicPartition};
 use crate::replica::IsrProposal;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What a shard keeps about replication besides its partitions.
 #[derive(Default)]
 pub(super) struct Replication {
     /// A high watermark moved, or a replica got another role.
     pub(super) moved: Notify,
-    /// For each leading broker that replicas here follow, how to tell its task that it has others to ask for.
-    fetchers: RefCell<BTreeMap<NodeId, Rc<Notify>>>,
+    /// For each leading broker that replicas here follow, how to tell its tasks that they have others to ask for.
+    fetchers: RefCell<BTreeMap<NodeId, Rc<fetcher::Fetcher>>>,
+    /// Replicas to which records came lately, and when the last ones did.
+    busy: RefCell<BTreeMap<TopicPartition, Duration>>,
     /// Followers' fetches that aren't answered yet.
     served: RefCell<BTreeMap<u64, serve::Served>>,
-    /// The one of each follower's shard that waits.
-    asked: RefCell<BTreeMap<(NodeId, ShardId), u64>>,
+    /// Those of each follower's shard that wait: one for what is busy, one for what is quiet.
+    asked: RefCell<BTreeMap<serve::Asker, u64>>,
     /// Changes of who is in sync that are to be proposed: of each partition the last one. A coordinator refuses the
     /// second of two in one request, and the first is of no use any more.
     proposals: RefCell<BTreeMap<TopicPartition, IsrProposal>>,

@@ -1,7 +1,8 @@
 //! Answering followers: their fetches are reads like consumers', but end where the appended records do, wait for more
 //! of those, and tell the leader how far the follower is.
 //!
-//! A follower's shard has one fetch that waits: when the next one comes, the one before is answered with what there is.
+//! A follower's shard has one fetch of a kind that waits: when the next one comes, the one before is answered with what
+//! there is.
 
 use super::throttle::Side;
 use crate::base::{NodeId, Offset, ShardId, TopicPartition};
@@ -30,11 +31,14 @@ pub(super) struct Served {
     changed: Rc<Notify>,
 }
 
+/// Who asks: a follower's shard, and whether for what is quiet.
+pub(super) type Asker = (NodeId, ShardId, bool);
+
 /// Takes a fetch back when it is answered, or when its connection ends before.
 struct Guard<'a, B: Broker> {
     shard: &'a Shard<B>,
     set: u64,
-    asker: (NodeId, ShardId),
+    asker: Asker,
     reads: Vec<(TopicPartition, ReadOp)>,
 }
 
@@ -60,7 +64,7 @@ impl<B: Broker> Shard<B> {
         });
         let reads = reads.collect();
         let set = self.origin().borrow_mut().number();
-        let asker = (fetch.replica, fetch.shard);
+        let asker = (fetch.replica, fetch.shard, fetch.quiet);
         self.supersede(asker, set);
         let changed = Rc::new(Notify::default());
         let served = Served { changed: changed.clone(), ..Served::default() };
@@ -104,8 +108,8 @@ impl<B: Broker> Shard<B> {
         fetched
     }
 
-    /// The fetch of this follower's shard that waits is answered now.
-    fn supersede(&self, asker: (NodeId, ShardId), set: u64) {
+    /// The fetch of the kind of this follower's shard that waits is answered now.
+    fn supersede(&self, asker: Asker, set: u64) {
         let before = self.0.replication.asked.borrow_mut().insert(asker, set);
         let changed = before.and_then(|before| {
             self.served(before, |served| {
