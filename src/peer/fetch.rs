@@ -15,8 +15,8 @@ pub struct ReplicaFetch {
     pub replica: NodeId,
     /// Its shard that asks.
     pub shard: ShardId,
-    /// Whether it asks for what records come to now and then, beside what they come to all the time. When its next fetch
-    /// of the kind comes, the one that waits is answered at once.
+    /// Whether it asks for what records come to now and then, beside what they come to all the time. When its next
+    /// fetch of the kind comes, the one that waits is answered at once.
     pub quiet: bool,
     /// Its epoch: a copy from before its registration counts for nothing (KIP-903).
     pub broker_epoch: BrokerEpoch,
