@@ -144,6 +144,13 @@ pub struct Calls<C> {
     pub calls: Vec<(u32, C)>,
 }
 
+impl Calls<PartitionCall> {
+    /// Whether one of them is to this partition.
+    pub fn concern(&self, partition: TopicPartition) -> bool {
+        self.calls.iter().any(|(_, call)| call.partition == partition)
+    }
+}
+
 /// A set of questions on the shard that asked them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {

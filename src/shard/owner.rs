@@ -168,7 +168,9 @@ impl<B: Broker> Shard<B> {
         {
             let mut owner = self.owner().borrow_mut();
             for (index, call) in calls {
-                if behind && !owner.partitions.contains_key(&call.partition) {
+                // What came before it, and waits for the partition, goes first though that be there by now.
+                let waits = || owner.early.iter().any(|calls| calls.concern(call.partition));
+                if behind && (!owner.partitions.contains_key(&call.partition) || waits()) {
                     early.push((index, call));
                     continue;
                 }
@@ -226,8 +228,12 @@ impl<B: Broker> Shard<B> {
         outbox: &mut Outbox,
     ) {
         let error = match self.refusal(owner, key, matches!(op, PartitionOp::Mark(_))) {
-            // A follower has a size too.
-            ErrorCode::NotLeaderOrFollower if matches!(op, PartitionOp::Describe) => ErrorCode::None,
+            // A follower has a size too; and who is turned away as a producer is remembered.
+            ErrorCode::NotLeaderOrFollower
+                if matches!(op, PartitionOp::Describe | PartitionOp::Produce(_)) =>
+            {
+                ErrorCode::None
+            }
             error => error,
         };
         if !error.is_ok() {
@@ -282,10 +288,11 @@ impl<B: Broker> Shard<B> {
         now_ms: i64,
         outbox: &mut Outbox,
     ) {
-        let turned_away = |partition: &mut Partition<FilesOf<B>>| partition.turns_away(&op.meta, now_ms);
+        let turns_away =
+            |partition: &mut Partition<FilesOf<B>>| partition.turns_away(&op.meta, op.acks == -1, now_ms);
         let error = match self.refusal(owner, key, false) {
-            ErrorCode::None if owner.partitions.get_mut(&key).is_some_and(turned_away) => {
-                ErrorCode::KafkaStorageError
+            error @ (ErrorCode::None | ErrorCode::NotLeaderOrFollower) => {
+                owner.partitions.get_mut(&key).and_then(turns_away).unwrap_or(error)
             }
             error => error,
         };

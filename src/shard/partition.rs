@@ -2,7 +2,7 @@
 
 use super::storage::PartitionLog;
 use crate::base::limits::TURNED_AWAY_MAX;
-use crate::base::{ProducerEpoch, ProducerId};
+use crate::base::{ErrorCode, ProducerEpoch, ProducerId};
 use crate::group::lag::Course;
 use crate::replica::{Replica, Rules};
 use crate::seam::Files;
@@ -28,9 +28,16 @@ pub(super) struct Partition<F: Files> {
     pub(super) course: Course,
     /// Compaction met damage in it.
     pub(super) uncompactable: bool,
-    /// Producers that the log doesn't know and whose batch was turned away for want of room: its sequence number, and
-    /// when that was.
-    turned_away: BTreeMap<(ProducerId, ProducerEpoch), (i32, i64)>,
+    /// Producers that the log doesn't know and whose batch was turned away for the moment.
+    turned_away: BTreeMap<(ProducerId, ProducerEpoch), TurnedAway>,
+}
+
+/// A batch that was turned away.
+#[derive(Clone, Copy, Debug)]
+struct TurnedAway {
+    sequence: i32,
+    why: ErrorCode,
+    at_ms: i64,
 }
 
 /// Whether a partition takes requests.
@@ -64,30 +71,32 @@ impl<F: Files> Partition<F> {
         self.replica.set_rules(rules);
     }
 
-    /// Whether a batch is turned away for want of room. An unknown producer may start with any sequence number; so
-    /// where its first batch was turned away, those that it had sent behind are too, though there be room again: to
-    /// take them would break its sequence.
-    pub(super) fn turns_away(&mut self, meta: &BatchMeta, now_ms: i64) -> bool {
-        let short = self.state == PartitionState::Short;
-        if !meta.is_idempotent() || !short && self.turned_away.is_empty() {
+    /// Why a batch is turned away although the replica may take it, if it is: there is no room, or it was sent behind
+    /// one that was turned away. An unknown producer may start with any sequence number; so where its first batch was
+    /// turned away for the moment, here or by the replica, those that it had sent behind are too, though all be well
+    /// again: to take them would break its sequence.
+    pub(super) fn turns_away(&mut self, meta: &BatchMeta, for_all: bool, now_ms: i64) -> Option<ErrorCode> {
+        let short = (self.state == PartitionState::Short).then_some(ErrorCode::KafkaStorageError);
+        let why = short.or_else(|| self.replica.refuses_for_now(for_all));
+        if !meta.is_idempotent() || why.is_none() && self.turned_away.is_empty() {
             return short;
         }
-        self.turned_away.retain(|_, (_, at_ms)| now_ms.saturating_sub(*at_ms) < TURNED_AWAY_MS);
+        self.turned_away.retain(|_, away| now_ms.saturating_sub(away.at_ms) < TURNED_AWAY_MS);
         if self.replica.producers().knows(meta.producer_id) {
             return short;
         }
-        let producer = (meta.producer_id, meta.producer_epoch);
-        match self.turned_away.get(&producer) {
-            Some((first, _)) if *first != meta.base_sequence => true,
-            _ if short => {
+        let (producer, sequence) = ((meta.producer_id, meta.producer_epoch), meta.base_sequence);
+        match (self.turned_away.get(&producer), why) {
+            (Some(away), _) if away.sequence != sequence => Some(away.why),
+            (_, Some(why)) => {
                 if self.turned_away.len() < TURNED_AWAY_MAX {
-                    self.turned_away.insert(producer, (meta.base_sequence, now_ms));
+                    self.turned_away.insert(producer, TurnedAway { sequence, why, at_ms: now_ms });
                 }
-                true
+                short
             }
-            _ => {
+            (_, None) => {
                 self.turned_away.remove(&producer);
-                false
+                None
             }
         }
     }

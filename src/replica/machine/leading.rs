@@ -173,6 +173,12 @@ impl Replica {
         Ok(())
     }
 
+    /// Why no append is taken now, if none is; `for_all`: none that is to be kept by all that are in sync.
+    #[must_use]
+    pub fn refuses_for_now(&self, for_all: bool) -> Option<ErrorCode> {
+        self.may_append(for_all).err().map(|refusal| refusal.error)
+    }
+
     /// Whether it leads.
     #[must_use]
     pub fn is_leading(&self) -> bool {
