@@ -122,7 +122,7 @@ impl<B: Broker> Shard<B> {
         let throttle = self.throttle(Side::Followed, self.me());
         let owner = self.owner().borrow();
         let mut asked = Asked::new();
-        for key in &self.keys_of(pace, &owner) {
+        for key in &self.keys_of((leader, pace), &owner) {
             let Some(partition) = owner.partitions.get(key) else { continue };
             let position = partition.replica.fetch_position().filter(|position| position.leader == leader);
             let Some(position) = position.filter(|_| partition.state == PartitionState::Online) else {
@@ -169,15 +169,31 @@ impl<B: Broker> Shard<B> {
     }
 
     /// The partitions that one of the tasks looks after, whoever leads them.
-    fn keys_of(&self, pace: Pace, owner: &Owner<B>) -> Vec<TopicPartition> {
-        let now = self.world().mono();
-        let mut busy = self.0.replication.busy.borrow_mut();
-        if pace == Pace::Busy {
-            return busy.keys().copied().collect();
+    fn keys_of(&self, (leader, pace): (NodeId, Pace), owner: &Owner<B>) -> Vec<TopicPartition> {
+        if pace == Pace::Quiet {
+            self.rest_busy(leader);
         }
-        // One that a busy request under way names as well is copied once all the same.
-        busy.retain(|_, last| now - *last < BUSY_FOR);
-        owner.partitions.keys().filter(|key| !busy.contains_key(key)).copied().collect()
+        let busy = self.0.replication.busy.borrow();
+        match pace {
+            Pace::Busy => busy.keys().copied().collect(),
+            Pace::Quiet => owner.partitions.keys().filter(|key| !busy.contains_key(key)).copied().collect(),
+        }
+    }
+
+    /// Partitions to which nothing came for a while are busy no more. One that a request under way names still is
+    /// copied once all the same. Other leaders' tasks are told, for they may have thought that there is nothing to ask
+    /// for.
+    fn rest_busy(&self, leader: NodeId) {
+        let (now, mut rested) = (self.world().mono(), false);
+        self.0.replication.busy.borrow_mut().retain(|_, last| {
+            let stays = now - *last < BUSY_FOR;
+            rested |= !stays;
+            stays
+        });
+        if rested {
+            let fetchers = self.0.replication.fetchers.borrow();
+            fetchers.iter().filter(|(id, _)| **id != leader).for_each(|(_, fetcher)| fetcher.quiet.notify());
+        }
     }
 
     /// Records came to these partitions, and are flushed; whether there are any.

@@ -3,6 +3,7 @@
 
 use super::Cluster;
 use super::consumer::read_all;
+use super::producer::Producer;
 use super::router::{Router, describe};
 use crate::sim::broker::{End, Node};
 use crate::sim::workload::Place;
@@ -14,6 +15,11 @@ use std::time::Duration;
 /// How long it may take until everything is well once nothing is wrong any more. Processes that are down may take 6
 /// seconds to come back, and followers that are far behind have to catch up.
 pub(super) const LIVENESS: Duration = Duration::from_secs(60);
+
+/// Long enough that no partition counts as busy any more.
+const REST: Duration = Duration::from_millis(2500);
+/// Ids of producers that come after all others.
+const LATE_PRODUCERS: u32 = 1000;
 
 /// Waits until all nodes serve and every partition has a leader and all its replicas in sync, as every node sees it.
 pub(super) async fn recovers(cluster: &Rc<Cluster>) {
@@ -78,6 +84,7 @@ async fn sees(cluster: &Rc<Cluster>, node: i32, holds: impl Fn(&MetadataResponse
 /// Reads everything and judges it; then again and again while one broker after the other is down, so that every replica
 /// gets to lead.
 pub(super) async fn judge(cluster: &Rc<Cluster>) {
+    goes_on(cluster).await;
     judge_all(cluster).await;
     if cluster.shape.factor < 2 || cluster.shape.min_isr > 1 && cluster.shape.factor == 2 {
         return;
@@ -99,6 +106,16 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
     }
     if cluster.shape.factor > 2 && cluster.shape.min_isr > 1 {
         judge_damaged_eligible(cluster).await;
+    }
+}
+
+/// After a rest every partition takes records at once, and no follower falls out of sync over it.
+async fn goes_on(cluster: &Rc<Cluster>) {
+    cluster.exec.sleep(REST).await;
+    let places: Vec<Place> = cluster.histories.borrow().keys().copied().collect();
+    for (id, place) in (LATE_PRODUCERS..).zip(places) {
+        Producer::new(cluster.clone(), id, place).one_more().await;
+        assert!(is_whole(cluster).await, "{place:?} fell out of sync over a batch");
     }
 }
 

@@ -81,6 +81,29 @@ impl Producer {
         }
     }
 
+    /// Sends one batch, and is done when it is acknowledged.
+    pub(super) async fn one_more(mut self) {
+        self.safe = true;
+        let mut sent = false;
+        while !sent || !self.unanswered.is_empty() {
+            let leader = self.router.leader(self.place).await;
+            if let Some(client) = leader
+                && self.identify(&client).await
+            {
+                if !sent {
+                    let batch = self.fill();
+                    self.unanswered.push_back(batch);
+                    sent = true;
+                }
+                if self.exchange(&client).await {
+                    continue;
+                }
+            }
+            self.router.lost(self.place, true);
+            self.cluster.pause().await;
+        }
+    }
+
     fn done(&self) -> bool {
         self.cluster.ending.get() && self.unanswered.is_empty()
     }
