@@ -1,10 +1,10 @@
 //! UnregisterBroker (key 64), version 0: forgets a broker that is gone for good (KIP-631). No deviations.
 
-use super::{Api, Context, Plan};
-use crate::base::{ErrorCode, NodeId};
-use crate::cluster::{Command, Outcome};
+use super::{Api, Context, Plan, result};
+use crate::base::NodeId;
+use crate::cluster::Command;
 use crate::wire::generated::{UnregisterBrokerRequest, UnregisterBrokerResponse};
-use crate::wire::{Decode, DecodeError, Reader, Str};
+use crate::wire::{Decode, DecodeError, Reader};
 
 /// The API's entry in the registry.
 pub(in crate::api) const API: Api =
@@ -16,11 +16,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
     Ok(Plan::Cluster(
         vec![command],
         Box::new(|context, outcomes| {
-            let (error, error_message) = match outcomes.into_iter().next() {
-                Some(Outcome::Done) => (ErrorCode::None, None),
-                Some(Outcome::Refused((error, why))) => (error, Some(Str::from(why))),
-                _ => (ErrorCode::UnknownServerError, None),
-            };
+            let (error, error_message) = result(outcomes);
             let error_code = error.code();
             context.respond(&UnregisterBrokerResponse { error_code, error_message, ..Default::default() })
         }),
@@ -31,6 +27,7 @@ fn plan(context: &Context<'_>, mut body: Reader) -> Result<Plan, DecodeError> {
 mod tests {
     use super::*;
     use crate::api::testing::Fixture;
+    use crate::base::ErrorCode;
 
     #[test]
     fn a_broker_is_forgotten_once() {

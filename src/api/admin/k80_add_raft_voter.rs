@@ -5,9 +5,9 @@
 //! only kept, to be told and to be named when the voter is removed; and a node that isn't there is given up after 10
 //! seconds, whatever the request's timeout.
 
-use super::{Api, Context, Plan};
+use super::{Api, Context, Plan, result};
 use crate::base::{ErrorCode, NodeId};
-use crate::cluster::{Command, Outcome, Refusal};
+use crate::cluster::{Command, Refusal};
 use crate::wire::generated::add_raft_voter_request::Listener;
 use crate::wire::generated::{AddRaftVoterRequest, AddRaftVoterResponse};
 use crate::wire::{Decode, DecodeError, Reader, Str};
@@ -62,15 +62,6 @@ pub(super) fn check_cluster(context: &Context<'_>, meant: Option<&str>) -> Resul
             Err((ErrorCode::InconsistentClusterId, why))
         }
         None => Ok(()),
-    }
-}
-
-/// What became of a change of the voters.
-pub(super) fn result(outcomes: Vec<Outcome>) -> (ErrorCode, Option<Str>) {
-    match outcomes.into_iter().next() {
-        Some(Outcome::Done) => (ErrorCode::None, None),
-        Some(Outcome::Refused((error, why))) => (error, Some(Str::from(why))),
-        _ => (ErrorCode::UnknownServerError, None),
     }
 }
 

@@ -3,8 +3,8 @@
 //! The acting coordinator answers, whichever broker is asked, once that is committed; if it removes itself it goes
 //! after that. Deviation: a directory's id of zeros stands for whichever the voter has.
 
-use super::k80_add_raft_voter::{check_cluster, result};
-use super::{Api, Context, Plan};
+use super::k80_add_raft_voter::check_cluster;
+use super::{Api, Context, Plan, result};
 use crate::base::{ErrorCode, NodeId};
 use crate::cluster::Command;
 use crate::wire::generated::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};

@@ -19,3 +19,15 @@ pub(super) mod k80_add_raft_voter;
 pub(super) mod k81_remove_raft_voter;
 
 use super::{Api, Context, Plan, k03_metadata, resolve_name};
+use crate::base::ErrorCode;
+use crate::cluster::Outcome;
+use crate::wire::Str;
+
+/// The error and its reason, of a request that is one command with nothing to tell but whether it was carried out.
+fn result(outcomes: Vec<Outcome>) -> (ErrorCode, Option<Str>) {
+    match outcomes.into_iter().next() {
+        Some(Outcome::Done) => (ErrorCode::None, None),
+        Some(Outcome::Refused((error, why))) => (error, Some(Str::from(why))),
+        _ => (ErrorCode::UnknownServerError, None),
+    }
+}
