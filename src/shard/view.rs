@@ -252,11 +252,7 @@ impl<B: Broker> Shard<B> {
 
     /// This broker's settings as they are now.
     pub(super) fn in_force<'a>(&'a self, view: &'a ClusterState) -> InForce<'a> {
-        InForce {
-            start: self.conf(),
-            of_all: view.broker_configs(),
-            of_this: view.node_configs(NodeId(self.0.node.id)),
-        }
+        InForce { start: self.conf(), of_all: view.broker_configs(), of_this: view.node_configs(self.me()) }
     }
 
     pub(super) fn partition_dir(&self, key: TopicPartition) -> PathBuf {

@@ -19,6 +19,7 @@ pub(super) fn mutant_asked(name: &str) -> Option<Mutant> {
         Mutant::OF_ELECTIONS,
         Mutant::OF_COMPACTION,
         Mutant::OF_QUORUM,
+        Mutant::OF_MEMBERS,
     ];
     let asked = said(name)?;
     let found = lists.into_iter().flatten().find(|mutant| format!("{mutant:?}") == asked);

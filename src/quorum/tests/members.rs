@@ -3,7 +3,6 @@
 use super::net::{JOIN_TICKS, add, remove};
 use super::*;
 use crate::base::limits::VOTERS_MAX;
-use std::panic::catch_unwind;
 
 /// Seeds that every run takes.
 const SEEDS: u64 = 100;
@@ -39,17 +38,10 @@ fn voters_agree_whoever_joins_and_leaves() {
 
 #[test]
 fn every_planted_fault_of_members_is_noticed() {
-    for fault in Mutant::OF_MEMBERS {
-        mutant::plant(Some(*fault));
-        // What the crate takes for impossible may happen as well.
-        let noticed = (0..MUTANT_SEEDS).find_map(|seed| match catch_unwind(|| run(seed)) {
-            Ok(ran) => ran.err().map(|wrong| (seed, wrong)),
-            Err(_) => Some((seed, "a panic".to_owned())),
-        });
-        mutant::plant(None);
-        let (seed, wrong) = noticed.unwrap_or_else(|| panic!("{fault:?} went unnoticed"));
-        println!("{fault:?}: seed {seed}: {wrong}");
-    }
+    // What the crate takes for impossible may happen as well.
+    all_noticed(Mutant::OF_MEMBERS, |fault| {
+        first_noticing(fault, 0..MUTANT_SEEDS, |seed| run(seed).unwrap())
+    });
 }
 
 #[test]

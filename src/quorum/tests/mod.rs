@@ -9,7 +9,7 @@ mod starts;
 use super::mend::Mending;
 use super::message::Whole;
 use super::*;
-use crate::base::mutant::{self, Mutant};
+use crate::base::mutant::{Mutant, all_noticed, first_noticing};
 use crate::base::random::Random;
 use bytes::Bytes;
 use net::{Net, Plan, voters_of};
@@ -49,14 +49,8 @@ fn a_seed_replays() {
 
 #[test]
 fn every_planted_fault_is_noticed() {
-    for fault in Mutant::OF_QUORUM {
-        mutant::plant(Some(*fault));
-        let mut seeds = TELLING_SEEDS.into_iter().chain(0..MUTANT_SEEDS);
-        let noticed = seeds.find_map(|seed| run(seed, 3).err().map(|wrong| (seed, wrong)));
-        mutant::plant(None);
-        let (seed, wrong) = noticed.unwrap_or_else(|| panic!("{fault:?} went unnoticed"));
-        println!("{fault:?}: seed {seed}: {wrong}");
-    }
+    let seeds = || TELLING_SEEDS.into_iter().chain(0..MUTANT_SEEDS);
+    all_noticed(Mutant::OF_QUORUM, |fault| first_noticing(fault, seeds(), |seed| run(seed, 3).unwrap()));
 }
 
 #[test]
