@@ -131,9 +131,11 @@ impl Sessions {
         for (id, entry) in state.brokers() {
             let wanted = self.wanted(now, state, id, entry);
             let patience = self.rules.timeout / 4;
-            let Some(session) = self.sessions.get_mut(&id).filter(|_| wanted != standing(entry)) else {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            if wanted == standing(entry) {
+                session.asked = None;
                 continue;
-            };
+            }
             if session.asked.is_some_and(|(asked, until)| asked == wanted && now < until) {
                 continue;
             }
@@ -151,9 +153,10 @@ impl Sessions {
         if self.due {
             return Some(Duration::ZERO);
         }
-        let silence = self.sessions.values().filter(|session| !session.fenced).map(|session| {
-            let waits = session.asked.map_or(Duration::ZERO, |(_, until)| until);
-            waits.max(session.heard + self.rules.timeout)
+        let silence = self.sessions.values().filter_map(|session| {
+            let silent = (!session.fenced).then(|| session.heard + self.rules.timeout);
+            // What it was asked to become it may be by now: then its silence counts, though nobody else speaks either.
+            silent.max(session.asked.map(|(_, until)| until))
         });
         silence.chain(self.next_balance).min()
     }

@@ -99,6 +99,18 @@ fn a_broker_is_relied_on_once_it_has_caught_up_with_its_registration() {
 }
 
 #[test]
+fn a_broker_that_falls_silent_once_it_is_relied_on_is_fenced_though_nobody_speaks() {
+    let mut it = Fixture::new(1, RULES);
+    it.beat(1, (false, false));
+    assert!(!it.entry(1).fenced);
+    for _ in 0..3 {
+        it.wait();
+    }
+    assert!(it.entry(1).fenced);
+    assert!(it.sessions.deadline().is_none(), "and then there is nothing to look at");
+}
+
+#[test]
 fn silence_fences_and_only_for_a_whole_session() {
     let mut it = Fixture::new(2, RULES);
     it.all_beat(&[1, 2]);
