@@ -15,9 +15,9 @@ pub struct ReplicaFetch {
     pub replica: NodeId,
     /// Its shard that asks.
     pub shard: ShardId,
-    /// Whether it asks for what records come to now and then, beside what they come to all the time. When its next
-    /// fetch of the kind comes, the one that waits is answered at once.
-    pub quiet: bool,
+    /// Which of its requests this is: it asks for partitions to which records come all the time apart from others, for
+    /// which it has several requests. When its next one of a pace comes, the one that waits is answered at once.
+    pub pace: i8,
     /// Its epoch: a copy from before its registration counts for nothing (KIP-903).
     pub broker_epoch: BrokerEpoch,
     /// How long the answer may wait for `min_bytes`.
@@ -79,7 +79,7 @@ impl ReplicaFetch {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.i32(self.replica.0);
         w.u16(self.shard.0);
-        w.bool(self.quiet);
+        w.i8(self.pace);
         w.i64(self.broker_epoch.0);
         w.i32(self.max_wait_ms);
         w.i32(self.min_bytes);
@@ -101,7 +101,7 @@ impl ReplicaFetch {
         Ok(ReplicaFetch {
             replica: NodeId(r.i32()?),
             shard: ShardId(r.u16()?),
-            quiet: r.bool()?,
+            pace: r.i8()?,
             broker_epoch: BrokerEpoch(r.i64()?),
             max_wait_ms: r.i32()?,
             min_bytes: r.i32()?,

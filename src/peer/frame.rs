@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::fmt;
 
 /// The version of every message that this build writes.
-pub const VERSION: i16 = 1;
+pub const VERSION: i16 = 2;
 
 /// What a request's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ fn fetch() -> ReplicaFetch {
     ReplicaFetch {
         replica: NodeId(2),
         shard: ShardId(1),
-        quiet: true,
+        pace: 16,
         broker_epoch: BrokerEpoch(17),
         max_wait_ms: 500,
         min_bytes: 1,

@@ -36,7 +36,7 @@ impl<B: Broker> Shard<B> {
             shard.perform_cut(key, cut).await;
             shard.0.replication.cutting.borrow_mut().remove(&key);
             shard.0.replication.cut_done.notify();
-            shard.fetch_from(leader);
+            shard.fetch_from(leader, key);
         });
     }
 

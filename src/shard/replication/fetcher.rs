@@ -1,10 +1,7 @@
-//! Asking leaders for records: two tasks for each broker that leads partitions of which this shard has followers.
-//!
-//! A request names each partition that it is for. So those to which records come all the time are asked for beside the
-//! others, which may be thousands: a round for the busy ones, of which there may be as many as flushes, costs nothing
-//! for those that rest. A partition becomes busy when the quiet request brings records, and quiet again when none have
-//! come for a while.
+//! Asking leaders for records: some tasks for each broker that leads partitions of which this shard has followers, each
+//! with one request at a time for the partitions of its pace (`pace`).
 
+use super::pace::Pace;
 use super::throttle::Side;
 use crate::base::{BrokerEpoch, ErrorCode, NodeId, TopicPartition};
 use crate::peer::{ReplicaFetch, ReplicaFetched, ReplicaRead, Reply, Request};
@@ -16,7 +13,7 @@ use crate::shard::partition::PartitionState;
 use crate::shard::peers::Lane;
 use crate::shard::{Broker, Shard};
 use futures_lite::future::or;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,8 +24,6 @@ const CALL_PAUSE: Duration = Duration::from_millis(50);
 const ERROR_PAUSE: Duration = Duration::from_millis(20);
 /// Likewise where the leader's copy is damaged.
 const DAMAGE_PAUSE: Duration = Duration::from_secs(1);
-/// How long a partition is busy after its last records.
-const BUSY_FOR: Duration = Duration::from_secs(1);
 /// How long a request waits for a flush of what the one before brought.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -38,45 +33,35 @@ type Asked = BTreeMap<TopicPartition, FetchPosition>;
 /// Partitions that are left alone until then.
 type Resting = BTreeMap<TopicPartition, Duration>;
 
-/// One of the two tasks of a leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    /// Asks for partitions to which records come all the time.
-    Busy,
-    /// Asks for the others.
-    Quiet,
-}
-
 /// How to tell a leader's tasks that they have others to ask for.
-#[derive(Default)]
-pub(super) struct Fetcher {
-    busy: Notify,
-    quiet: Notify,
-}
+pub(super) struct Fetcher(BTreeMap<Pace, Notify>);
 
 impl Fetcher {
     fn changed(&self, pace: Pace) -> &Notify {
-        match pace {
-            Pace::Busy => &self.busy,
-            Pace::Quiet => &self.quiet,
-        }
+        &self.0[&pace]
     }
 }
 
 impl<B: Broker> Shard<B> {
-    /// Replicas here follow this broker: sees to it that it is asked for them, now.
-    pub(in crate::shard) fn fetch_from(&self, leader: NodeId) {
+    /// A replica here follows this broker: sees to it that it is asked for it, now.
+    pub(in crate::shard) fn fetch_from(&self, leader: NodeId, key: TopicPartition) {
         let known = self.0.replication.fetchers.borrow().get(&leader).cloned();
         let fetcher = known.unwrap_or_else(|| {
-            let fetcher = Rc::new(Fetcher::default());
+            let notifies = Pace::all().map(|pace| (pace, Notify::default())).collect();
+            let fetcher = Rc::new(Fetcher(notifies));
             self.0.replication.fetchers.borrow_mut().insert(leader, fetcher.clone());
-            for pace in [Pace::Busy, Pace::Quiet] {
+            for pace in Pace::all() {
                 self.world().spawn(self.clone().fetch_task(leader, fetcher.clone(), pace));
             }
             fetcher
         });
-        fetcher.busy.notify();
-        fetcher.quiet.notify();
+        fetcher.changed(self.pace(key)).notify();
+    }
+
+    /// Which request is for a partition at the moment.
+    fn pace(&self, key: TopicPartition) -> Pace {
+        let busy = self.0.replication.pulses.borrow().is_busy(&key);
+        if busy { Pace::Busy } else { Pace::quiet(key) }
     }
 
     /// Asks one broker for what replicas here lack, until the broker stops.
@@ -103,9 +88,7 @@ impl<B: Broker> Shard<B> {
                 None => {}
                 Some(Ok(Reply::Fetch(fetched))) => {
                     let brought = self.take_fetched(leader, &asked, fetched, &mut resting).await;
-                    if self.note_busy(brought) && pace == Pace::Quiet {
-                        fetcher.busy.notify();
-                    }
+                    self.note_pulses(brought);
                 }
                 Some(outcome) => {
                     tracing::debug!(%leader, ?outcome, "a fetch brought nothing");
@@ -159,7 +142,7 @@ impl<B: Broker> Shard<B> {
         ReplicaFetch {
             replica: self.me(),
             shard: self.this(),
-            quiet: pace == Pace::Quiet,
+            pace: pace.number(),
             broker_epoch: self.broker_epoch().unwrap_or(BrokerEpoch(-1)),
             max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
             min_bytes: conf.fetch_min_bytes,
@@ -170,37 +153,38 @@ impl<B: Broker> Shard<B> {
 
     /// The partitions that one of the tasks looks after, whoever leads them.
     fn keys_of(&self, (leader, pace): (NodeId, Pace), owner: &Owner<B>) -> Vec<TopicPartition> {
-        if pace == Pace::Quiet {
-            self.rest_busy(leader);
-        }
-        let busy = self.0.replication.busy.borrow();
+        self.rest_busy((leader, pace));
+        let pulses = self.0.replication.pulses.borrow();
         match pace {
-            Pace::Busy => busy.keys().copied().collect(),
-            Pace::Quiet => owner.partitions.keys().filter(|key| !busy.contains_key(key)).copied().collect(),
+            Pace::Busy => pulses.busy().collect(),
+            Pace::Quiet(_) => {
+                let keys = owner.partitions.keys().copied();
+                keys.filter(|key| Pace::quiet(*key) == pace && !pulses.is_busy(key)).collect()
+            }
         }
     }
 
-    /// Partitions to which nothing came for a while are busy no more. One that a request under way names still is
-    /// copied once all the same. Other leaders' tasks are told, for they may have thought that there is nothing to ask
-    /// for.
-    fn rest_busy(&self, leader: NodeId) {
-        let (now, mut rested) = (self.world().mono(), false);
-        self.0.replication.busy.borrow_mut().retain(|_, last| {
-            let stays = now - *last < BUSY_FOR;
-            rested |= !stays;
-            stays
-        });
-        if rested {
+    /// Finds the partitions that are busy no more. One that a request under way names still is copied once all the
+    /// same. The tasks of its share are told, for they may have thought that there is nothing to ask for; but not the
+    /// one that is about to ask.
+    fn rest_busy(&self, about_to_ask: (NodeId, Pace)) {
+        let rested = self.0.replication.pulses.borrow_mut().rest(self.world().mono());
+        let paces: BTreeSet<Pace> = rested.into_iter().map(Pace::quiet).collect();
+        for (leader, fetcher) in &*self.0.replication.fetchers.borrow() {
+            for pace in paces.iter().filter(|pace| (*leader, **pace) != about_to_ask) {
+                fetcher.changed(*pace).notify();
+            }
+        }
+    }
+
+    /// Records came to these partitions, and are flushed. If one of them is busy from now on, whoever leads it by now is
+    /// asked for it so.
+    fn note_pulses(&self, keys: Vec<TopicPartition>) {
+        let (mut pulses, now) = (self.0.replication.pulses.borrow_mut(), self.world().mono());
+        if keys.into_iter().fold(false, |begins, key| pulses.came(key, now) | begins) {
             let fetchers = self.0.replication.fetchers.borrow();
-            fetchers.iter().filter(|(id, _)| **id != leader).for_each(|(_, fetcher)| fetcher.quiet.notify());
+            fetchers.values().for_each(|fetcher| fetcher.changed(Pace::Busy).notify());
         }
-    }
-
-    /// Records came to these partitions, and are flushed; whether there are any.
-    fn note_busy(&self, keys: Vec<TopicPartition>) -> bool {
-        let (any, now) = (!keys.is_empty(), self.world().mono());
-        self.0.replication.busy.borrow_mut().extend(keys.into_iter().map(|key| (key, now)));
-        any
     }
 
     /// Takes what a leader answered, and waits until what it brought is flushed: the next request says so. Returns to

@@ -1,10 +1,10 @@
 //! Partitions that have replicas on other nodes, on the shard that has one of them here.
 //!
-//! What a replica is at the moment says the metadata (`roles`). A follower's records come through two tasks per leading
-//! broker, which ask for all partitions that this shard follows there at once: one for those to which records come all
-//! the time, one for the others, which may be thousands (`fetcher`, `copy`, `cut`). A leader
-//! answers such requests when there is something appended (`serve`), and asks the coordinator for changes of who is in
-//! sync (`isr`). A replica whose log is damaged is given up and copied anew (`damaged`).
+//! What a replica is at the moment says the metadata (`roles`). A follower's records come through a few tasks per
+//! leading broker, each of which asks for many partitions at once (`fetcher`, `copy`, `cut`): one for those to which
+//! records come all the time, the others for shares of the rest (`pace`). A leader answers such requests when there is
+//! something appended (`serve`), and asks the coordinator for changes of who is in sync (`isr`). A replica whose log is
+//! damaged is given up and copied anew (`damaged`).
 //!
 //! Leader and followers flush at the same time: a leader's records are there for followers from the moment at which
 //! they are handed to its own device. A follower asks again when it has flushed what it got, and says so; that moves
@@ -16,6 +16,7 @@ mod cut;
 mod damaged;
 mod fetcher;
 mod isr;
+mod pace;
 mod roles;
 mod serve;
 mod throttle;
@@ -28,7 +29,6 @@ use crate::replica::IsrProposal;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Duration;
 
 /// What a shard keeps about replication besides its partitions.
 #[derive(Default)]
@@ -37,11 +37,11 @@ pub(super) struct Replication {
     pub(super) moved: Notify,
     /// For each leading broker that replicas here follow, how to tell its tasks that they have others to ask for.
     fetchers: RefCell<BTreeMap<NodeId, Rc<fetcher::Fetcher>>>,
-    /// Replicas to which records came lately, and when the last ones did.
-    busy: RefCell<BTreeMap<TopicPartition, Duration>>,
+    /// How often records came to replicas lately.
+    pulses: RefCell<pace::Pulses>,
     /// Followers' fetches that aren't answered yet.
     served: RefCell<BTreeMap<u64, serve::Served>>,
-    /// Those of each follower's shard that wait: one for what is busy, one for what is quiet.
+    /// Those of each follower's shard that wait: one of each pace.
     asked: RefCell<BTreeMap<serve::Asker, u64>>,
     /// Changes of who is in sync that are to be proposed: of each partition the last one. A coordinator refuses the
     /// second of two in one request, and the first is of no use any more.

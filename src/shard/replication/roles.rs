@@ -98,7 +98,7 @@ impl<B: Broker> Shard<B> {
             self.host_txns(key, &name, epoch);
         }
         if let Some(leader) = leader.filter(|leader| *leader != self.me()) {
-            self.fetch_from(leader);
+            self.fetch_from(leader, key);
         }
         self.0.replication.moved.notify();
     }

@@ -1,7 +1,7 @@
 //! Answering followers: their fetches are reads like consumers', but end where the appended records do, wait for more
 //! of those, and tell the leader how far the follower is.
 //!
-//! A follower's shard has one fetch of a kind that waits: when the next one comes, the one before is answered with what
+//! A follower's shard has one fetch of a pace that waits: when the next one comes, the one before is answered with what
 //! there is.
 
 use super::throttle::Side;
@@ -31,8 +31,8 @@ pub(super) struct Served {
     changed: Rc<Notify>,
 }
 
-/// Who asks: a follower's shard, and whether for what is quiet.
-pub(super) type Asker = (NodeId, ShardId, bool);
+/// Who asks: a follower's shard, and its request's pace.
+pub(super) type Asker = (NodeId, ShardId, i8);
 
 /// Takes a fetch back when it is answered, or when its connection ends before.
 struct Guard<'a, B: Broker> {
@@ -64,7 +64,7 @@ impl<B: Broker> Shard<B> {
         });
         let reads = reads.collect();
         let set = self.origin().borrow_mut().number();
-        let asker = (fetch.replica, fetch.shard, fetch.quiet);
+        let asker = (fetch.replica, fetch.shard, fetch.pace);
         self.supersede(asker, set);
         let changed = Rc::new(Notify::default());
         let served = Served { changed: changed.clone(), ..Served::default() };
@@ -108,7 +108,7 @@ impl<B: Broker> Shard<B> {
         fetched
     }
 
-    /// The fetch of the kind of this follower's shard that waits is answered now.
+    /// The fetch of the pace of this follower's shard that waits is answered now.
     fn supersede(&self, asker: Asker, set: u64) {
         let before = self.0.replication.asked.borrow_mut().insert(asker, set);
         let changed = before.and_then(|before| {
