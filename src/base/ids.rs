@@ -1,6 +1,7 @@
 //! Ids and epochs as types of their own, so that two bare integers can't be swapped at a call.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// Position of a record in a partition's log, counted from 0.
 pub type Offset = i64;
@@ -86,7 +87,7 @@ impl fmt::Display for TopicId {
     }
 }
 
-impl std::str::FromStr for TopicId {
+impl FromStr for TopicId {
     type Err = ();
 
     /// Reads the text form that `Display` writes.
@@ -137,9 +138,33 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+impl FromStr for TopicPartition {
+    type Err = ();
+
+    /// Reads the text form that `Display` writes, and no other: it is the name of a folder.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (topic, partition) = text.rsplit_once('-').ok_or(())?;
+        let partition = PartitionIndex(partition.parse().map_err(drop)?);
+        let key = TopicPartition { topic: topic.parse()?, partition };
+        if partition.0 >= 0 && key.to_string() == text { Ok(key) } else { Err(()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::TopicId;
+    use super::{PartitionIndex, TopicId, TopicPartition};
+
+    #[test]
+    fn folders_of_partitions_are_told_from_others() {
+        let key = TopicPartition { topic: TopicId([0xff; 16]), partition: PartitionIndex(7) };
+        assert_eq!(key.to_string().parse(), Ok(key));
+        for other in
+            ["", "-", "_____________________w", "_____________________w-07", "_____________________w--1"]
+        {
+            assert_eq!(other.parse::<TopicPartition>(), Err(()), "{other}");
+        }
+        assert_eq!(format!("{key}.damaged").parse::<TopicPartition>(), Err(()));
+    }
 
     #[test]
     fn topic_ids_print_as_kafka_prints_them() {

@@ -86,6 +86,10 @@ pub enum Mutant {
     JoinBeforeEpochStart,
     /// Let a follower be in sync that hasn't flushed what is committed.
     JoinUnflushed,
+    /// Copy a damaged log anew without telling the coordinator, which goes on relying on what was in it.
+    RelyOnDamaged,
+    /// Leave the logs of partitions that have no replica here as they are.
+    KeepStrays,
     /// Take for a follower what fetched in an earlier life of it (KIP-903).
     AdmitStaleBrokers,
     /// Lead because an earlier life of the node did.
@@ -207,6 +211,8 @@ impl Mutant {
         Mutant::ForgetEpochs,
         Mutant::ElectAnyone,
         Mutant::JoinBeforeEpochStart,
+        Mutant::RelyOnDamaged,
+        Mutant::KeepStrays,
     ];
 
     /// Those of compaction that its own random histories must notice, for they take transactions.

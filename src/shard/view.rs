@@ -7,6 +7,7 @@ use super::message::Message;
 use super::origin::COORDINATOR;
 use super::owner::Outbox;
 use super::partition::Partition;
+use super::replication::is_replica;
 use super::storage::{LogConf, PartitionLog, Recovered, StorageError};
 use super::{Broker, FilesOf, Shard};
 use crate::base::{NodeId, PartitionIndex, TopicId, TopicPartition};
@@ -80,6 +81,7 @@ impl<B: Broker> Shard<B> {
             let owned = self.owned_by(&state);
             *self.0.view.borrow_mut() = state;
             self.recover_all(owned).await;
+            self.set_strays_aside().await;
         }
         index
     }
@@ -255,8 +257,13 @@ impl<B: Broker> Shard<B> {
         InForce { start: self.conf(), of_all: view.broker_configs(), of_this: view.node_configs(self.me()) }
     }
 
+    /// Where the partitions' folders are.
+    pub(super) fn log_dir(&self) -> PathBuf {
+        self.0.data_dir.join("log")
+    }
+
     pub(super) fn partition_dir(&self, key: TopicPartition) -> PathBuf {
-        self.0.data_dir.join("log").join(key.to_string())
+        self.log_dir().join(key.to_string())
     }
 
     /// Creates or recovers one partition of this shard and takes it into service.
@@ -347,11 +354,6 @@ impl<B: Broker> Shard<B> {
             }
         }
     }
-}
-
-/// Whether a node has a replica of a partition.
-fn is_replica(state: &ClusterState, key: TopicPartition, node: NodeId) -> bool {
-    state.partition(key).is_some_and(|entry| entry.replicas.contains(&node))
 }
 
 fn rules(topic: &TopicConf, broker: &InForce<'_>) -> Rules {

@@ -5,12 +5,13 @@ use super::exec::{Exec, Group};
 use super::net::{BrokerEnd, ClientEnd, Host, Network};
 use super::world::{SimMesh, World};
 use crate::api::NodeInfo;
-use crate::base::BrokerEpoch;
+use crate::base::{BrokerEpoch, TopicPartition};
 use crate::conf::BrokerConf;
 use crate::metrics::ShardTables;
 use crate::seam::FlushScope;
 use crate::shard::{Broker, Message, ReplicaFacts, Setup, Shard};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -198,6 +199,12 @@ impl Node {
         self.exec.spawn(self.life.get(), shard.clone().serve(broker));
         self.connections.borrow_mut().push(client.clone());
         Some(client)
+    }
+
+    /// Partitions that have a log on its disk.
+    #[must_use]
+    pub fn logs(&self) -> BTreeSet<TopicPartition> {
+        self.disk.partitions()
     }
 
     /// Damages what the disk says of some partition's log; which, if it has any. Its process doesn't run.

@@ -4,9 +4,10 @@
 //!
 //! Where no other copy is complete it stays where it is, offline: what is left of it may be all there is.
 
+use crate::base::mutant::{Mutant, planted};
 use crate::base::{BrokerEpoch, ErrorCode, TopicPartition};
 use crate::cluster::{Command, Outcome};
-use crate::seam::{Files, IoError, World};
+use crate::seam::World;
 use crate::shard::storage::StorageError;
 use crate::shard::{Broker, Shard};
 use std::time::Duration;
@@ -25,9 +26,8 @@ impl<B: Broker> Shard<B> {
             }
             return false;
         }
-        match self.set_aside(key).await {
-            Ok(()) => {
-                let kept = aside(&self.partition_dir(key));
+        match self.set_aside(key, "damaged").await {
+            Ok(kept) => {
                 tracing::warn!(partition = %key, %error, kept = %kept.display(), "copied anew from its leader");
                 true
             }
@@ -41,8 +41,8 @@ impl<B: Broker> Shard<B> {
     /// Whether this copy counts: as far as this shard knows, somebody may learn from it what was acknowledged.
     fn rests_on(&self, key: TopicPartition) -> bool {
         let (view, me) = (self.0.view.borrow(), self.me());
-        view.partition(key)
-            .is_some_and(|entry| entry.leader == me || entry.isr.contains(&me) || entry.elr.contains(&me))
+        let entry = view.partition(key).filter(|_| !planted(Mutant::RelyOnDamaged));
+        entry.is_some_and(|entry| entry.leader == me || entry.isr.contains(&me) || entry.elr.contains(&me))
     }
 
     /// Tells the coordinator until it answers.
@@ -68,21 +68,4 @@ impl<B: Broker> Shard<B> {
         let command = Command::GiveUpReplica { broker: self.me(), broker_epoch, partition };
         self.command(vec![command]).await.pop()
     }
-
-    /// Moves a log out of the way. One that was there before goes: it was damaged as well.
-    async fn set_aside(&self, key: TopicPartition) -> Result<(), IoError> {
-        let dir = self.partition_dir(key);
-        let (files, aside) = (self.world().files(), aside(&dir));
-        match files.remove_dir(&aside).await {
-            Ok(()) | Err(IoError::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-        files.rename(&dir, &aside).await?;
-        files.sync_dir(dir.parent().unwrap_or(&dir)).await
-    }
-}
-
-/// Where a damaged log is kept.
-fn aside(dir: &std::path::Path) -> std::path::PathBuf {
-    dir.with_extension("damaged")
 }

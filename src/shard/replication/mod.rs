@@ -4,13 +4,15 @@
 //! leading broker, each of which asks for many partitions at once (`fetcher`, `copy`, `cut`): one for those to which
 //! records come all the time, the others for shares of the rest (`pace`). A leader answers such requests when there is
 //! something appended (`serve`), and asks the coordinator for changes of who is in sync (`isr`). A replica whose log is
-//! damaged is given up and copied anew (`damaged`).
+//! damaged is given up and copied anew (`damaged`); such a log, and one of a replica that isn't here any more, is set
+//! `aside`.
 //!
 //! Leader and followers flush at the same time: a leader's records are there for followers from the moment at which
 //! they are handed to its own device. A follower asks again when it has flushed what it got, and says so; that moves
 //! the high watermark. So a group commit on the leader is one on each follower, and each of their requests tells of
 //! one.
 
+mod aside;
 mod copy;
 mod cut;
 mod damaged;
@@ -21,6 +23,7 @@ mod roles;
 mod serve;
 mod throttle;
 
+pub(super) use aside::is_replica;
 pub use roles::ReplicaFacts;
 
 use super::notify::Notify;

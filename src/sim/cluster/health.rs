@@ -5,6 +5,7 @@ use super::Cluster;
 use super::consumer::read_all;
 use super::producer::Producer;
 use super::router::{Router, describe};
+use crate::base::TopicPartition;
 use crate::sim::broker::{End, Node};
 use crate::sim::workload::Place;
 use crate::wire::generated::metadata_response::MetadataResponsePartition;
@@ -103,10 +104,21 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
         }
         node.launch();
         recovers(cluster).await;
+        has_no_strays(node);
     }
     if cluster.shape.factor > 2 && cluster.shape.min_isr > 1 {
-        judge_damaged_eligible(cluster).await;
+        if cluster.exec.chance(50) {
+            judge_damaged_eligible(cluster).await;
+        } else {
+            judge_damaged_last(cluster).await;
+        }
     }
+}
+
+/// A broker that was started has the logs of its replicas, and no others.
+fn has_no_strays(node: &Node) {
+    let replicas: BTreeSet<TopicPartition> = node.replicas().iter().map(|facts| facts.partition).collect();
+    assert_eq!(node.logs(), replicas, "node {} keeps logs that are nobody's", node.id());
 }
 
 /// After a rest every partition takes records at once, and no follower falls out of sync over it.
@@ -130,6 +142,20 @@ async fn judge_damaged_eligible(cluster: &Rc<Cluster>) {
     for node in &pair {
         node.launch();
     }
+    recovers(cluster).await;
+    judge_all(cluster).await;
+}
+
+/// All brokers stop, and the last one, which alone is in sync, comes back with a damaged copy: who was in sync before
+/// it leads, and not what is left.
+async fn judge_damaged_last(cluster: &Rc<Cluster>) {
+    for node in brokers(cluster) {
+        node.end(End::Stop).await;
+    }
+    if let Some(last) = brokers(cluster).last() {
+        damage(cluster, last);
+    }
+    brokers(cluster).for_each(|node| node.launch());
     recovers(cluster).await;
     judge_all(cluster).await;
 }

@@ -5,11 +5,13 @@ mod crash;
 mod state;
 
 use super::exec::Exec;
+use crate::base::TopicPartition;
 use crate::base::limits::BLOCK_BYTES;
 use crate::seam::{File, Files, FlushScope, IoError, SealedBuf, WriteBuf};
 use bytes::Bytes;
 use state::{InFlight, Inode, InodeId, NameChange, State, index};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -80,6 +82,13 @@ impl Disk {
         let (path, inode) = ((*path).clone(), **inode);
         state.inodes.get_mut(&inode)?.damage();
         Some(path)
+    }
+
+    /// Folders of partitions, wherever they are.
+    pub fn partitions(&self) -> BTreeSet<TopicPartition> {
+        let state = self.0.state.borrow();
+        let names = state.names.dirs.iter().filter_map(|dir| dir.file_name()?.to_str());
+        names.filter_map(|name| name.parse().ok()).collect()
     }
 
     /// What there was of trouble ends.
