@@ -84,7 +84,7 @@ fn peers() -> Vec<Vec<u8>> {
     let fetch = ReplicaFetch {
         replica: NodeId(2),
         shard: ShardId(0),
-        quiet: false,
+        pace: 0,
         broker_epoch: BrokerEpoch(7),
         max_wait_ms: 500,
         min_bytes: 1,

@@ -123,6 +123,12 @@ impl ReplicaFetch {
 }
 
 impl ReplicaFetched {
+    /// The last partition that got records, in the order of the request.
+    #[must_use]
+    pub fn last_served(&self) -> Option<TopicPartition> {
+        self.partitions.iter().rfind(|data| !data.records.is_empty()).map(|data| data.partition)
+    }
+
     pub(super) fn encode(&self, w: &mut Writer) {
         w.array_len(Some(self.partitions.len()), true);
         for data in &self.partitions {

@@ -14,6 +14,7 @@ use crate::shard::peers::Lane;
 use crate::shard::{Broker, Shard};
 use futures_lite::future::or;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was asked of a leader.
 type Asked = BTreeMap<TopicPartition, FetchPosition>;
+
+/// The same in the order in which the leader is to read.
+type InTurn<'a> = Vec<(TopicPartition, &'a FetchPosition)>;
 
 /// Partitions that are left alone until then.
 type Resting = BTreeMap<TopicPartition, Duration>;
@@ -67,6 +71,7 @@ impl<B: Broker> Shard<B> {
     /// Asks one broker for what replicas here lack, until the broker stops.
     async fn fetch_task(self, leader: NodeId, fetcher: Rc<Fetcher>, pace: Pace) {
         let mut resting = Resting::new();
+        let mut served = None;
         let changed = fetcher.changed(pace);
         while !self.is_draining() {
             let (asked, next) = self.positions((leader, pace), &mut resting);
@@ -77,7 +82,8 @@ impl<B: Broker> Shard<B> {
                 }
                 continue;
             }
-            let request = Request::Fetch(self.fetch_request((&asked, pace), next));
+            let order = in_turn(&asked, served);
+            let request = Request::Fetch(self.fetch_request((&order, pace), next));
             let answered = async { Some(self.call_peer(leader, Lane::Replication, request).await) };
             let changed_first = async {
                 changed.notified().await;
@@ -87,6 +93,7 @@ impl<B: Broker> Shard<B> {
                 // Others are to be asked for as well: the leader answers this request when the next one comes.
                 None => {}
                 Some(Ok(Reply::Fetch(fetched))) => {
+                    served = fetched.last_served().or(served);
                     let brought = self.take_fetched(leader, &asked, fetched, &mut resting).await;
                     self.note_pulses(brought);
                 }
@@ -122,10 +129,10 @@ impl<B: Broker> Shard<B> {
         (asked, resting.values().min().map(|until| until.saturating_sub(now)))
     }
 
-    fn fetch_request(&self, (asked, pace): (&Asked, Pace), next: Option<Duration>) -> ReplicaFetch {
+    fn fetch_request(&self, (asked, pace): (&InTurn<'_>, Pace), next: Option<Duration>) -> ReplicaFetch {
         let conf = &self.conf().cluster;
         let owner = self.owner().borrow();
-        let read = |(key, position): (&TopicPartition, &FetchPosition)| {
+        let read = |(key, position): &(TopicPartition, &FetchPosition)| {
             let partition = owner.partitions.get(key);
             ReplicaRead {
                 partition: *key,
@@ -177,8 +184,8 @@ impl<B: Broker> Shard<B> {
         }
     }
 
-    /// Records came to these partitions, and are flushed. If one of them is busy from now on, whoever leads it by now is
-    /// asked for it so.
+    /// Records came to these partitions, and are flushed. If one of them is busy from now on, whoever leads it by now
+    /// is asked for it so.
     fn note_pulses(&self, keys: Vec<TopicPartition>) {
         let (mut pulses, now) = (self.0.replication.pulses.borrow_mut(), self.world().mono());
         if keys.into_iter().fold(false, |begins, key| pulses.came(key, now) | begins) {
@@ -228,5 +235,49 @@ impl<B: Broker> Shard<B> {
         };
         self.within(FLUSH_PATIENCE, self.produce_done().until(settled)).await;
         copied
+    }
+}
+
+/// Begins after the last partition that was served: where an answer hasn't room for all, those at the end would get
+/// nothing for as long as the others have something, and fall out of sync.
+fn in_turn(asked: &Asked, served: Option<TopicPartition>) -> InTurn<'_> {
+    let (after, upto) = match served {
+        Some(key) => ((Bound::Excluded(key), Bound::Unbounded), Some(..=key)),
+        None => ((Bound::Unbounded, Bound::Unbounded), None),
+    };
+    let rest = upto.into_iter().flat_map(|upto| asked.range(upto));
+    asked.range(after).chain(rest).map(|(key, position)| (*key, position)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{LeaderEpoch, PartitionIndex, TopicId};
+
+    fn key(partition: i32) -> TopicPartition {
+        TopicPartition { topic: TopicId([1; 16]), partition: PartitionIndex(partition) }
+    }
+
+    fn position() -> FetchPosition {
+        FetchPosition {
+            leader: NodeId(1),
+            leader_epoch: LeaderEpoch(0),
+            offset: 0,
+            flushed: 0,
+            last_epoch: LeaderEpoch(-1),
+            log_start: 0,
+        }
+    }
+
+    #[test]
+    fn whoever_was_served_last_comes_last() {
+        let asked: Asked = [2, 4, 6, 8].into_iter().map(|partition| (key(partition), position())).collect();
+        let order = |served: Option<i32>| -> Vec<i32> {
+            in_turn(&asked, served.map(key)).iter().map(|(key, _)| key.partition.0).collect()
+        };
+        assert_eq!(order(None), [2, 4, 6, 8]);
+        assert_eq!(order(Some(4)), [6, 8, 2, 4]);
+        assert_eq!(order(Some(5)), [6, 8, 2, 4], "it isn't asked for any more");
+        assert_eq!(order(Some(8)), [2, 4, 6, 8]);
     }
 }
