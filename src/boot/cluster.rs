@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it runs no shard")]
 
 use super::cli::ClusterFlags;
-use super::{say, sources};
+use super::{memory, say, sources};
 use crate::base::TopicId;
 use crate::base::random::Random;
 use crate::rt::Children;
@@ -118,7 +118,7 @@ fn configuration(
         ("peer.listen", text(&format_args!("127.0.0.1:{}", member.peer_port))),
         ("coordinator.voters", text(&voters.join(","))),
         ("shards", flags.shards.to_string()),
-        ("memory.bytes", (sources::ram_bytes() / 8 / nodes).to_string()),
+        ("memory.bytes", (memory::ram_bytes() / 8 / nodes).to_string()),
     ];
     if let Some(port) = member.port {
         keys.push(("listen", text(&format_args!("127.0.0.1:{port}"))));

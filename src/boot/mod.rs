@@ -4,6 +4,7 @@ pub mod cli;
 mod cluster;
 mod data_dir;
 mod lag;
+mod memory;
 mod pages;
 mod sources;
 mod start;

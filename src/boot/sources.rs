@@ -40,15 +40,6 @@ pub(super) fn layers(flags: &ConfigFlags) -> Layers {
     layers
 }
 
-/// The machine's memory in bytes, as the kernel tells it; 4 GiB if it doesn't.
-pub(super) fn ram_bytes() -> u64 {
-    let kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    kib.map_or(4 << 30, |kib| kib * 1024)
-}
-
 /// Bits that differ from start to start, for the ids of a new data directory.
 pub(super) fn entropy() -> u64 {
     use std::hash::{BuildHasher, Hasher};

@@ -2,7 +2,7 @@
 
 use super::cli::ConfigFlags;
 use super::data_dir::DataDir;
-use super::{pages, say, sources};
+use super::{memory, pages, say, sources};
 use crate::api::NodeInfo;
 use crate::base::{BrokerEpoch, NodeId, ShardId};
 use crate::conf::{BrokerConf, FlushScopeChoice};
@@ -67,7 +67,7 @@ enum End {
 /// What to tell the operator.
 pub fn start(flags: &ConfigFlags) -> Result<(), Vec<String>> {
     log_to_stderr();
-    let conf = BrokerConf::check(sources::layers(flags), sources::ram_bytes())?;
+    let conf = BrokerConf::check(sources::layers(flags), memory::ram_bytes())?;
     run(conf).map_err(|problem| vec![problem])
 }
 

@@ -175,7 +175,7 @@ pub struct BrokerConf {
 }
 
 impl BrokerConf {
-    /// Checks all layers. `ram_bytes` is the machine's memory.
+    /// Checks all layers. `ram_bytes` is the memory that the process may count on.
     ///
     /// # Errors
     /// Every problem, each naming key, value, source and what to do.
@@ -299,10 +299,8 @@ fn transaction_conf(int: &impl Fn(&str) -> i64) -> TransactionConf {
     }
 }
 
-/// An eighth of the machine by default: what is read again soon fits, other programs have room, and the time of first
-/// touches is over soon (on a virtual machine that gives free pages back to its host they cost 2 CPU seconds per GB,
-/// three times what else a produced byte costs). An eighth of it is for appends that wait for their flush, as much for
-/// answers that clients haven't taken, the rest for readers.
+/// An eighth of the machine by default: what is read again soon fits, and other programs have room. An eighth of it is
+/// for appends that wait for their flush, as much for answers that clients haven't taken, the rest for readers.
 fn memory(configured: usize, ram_bytes: u64) -> MemorySettings {
     let total =
         if configured == 0 { usize::try_from(ram_bytes / 8).unwrap_or(usize::MAX) } else { configured };

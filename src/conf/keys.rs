@@ -90,7 +90,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "durability", kind: Kind::OneOf(&["durable", "replicated", "fast"]), default: "durable", doc: "What an acknowledgement promises: durable (flushed to the device), replicated (the write completed; a power cut may lose it), fast (accepted in memory; any crash may lose it)." },
     Key { name: "flush.scope", kind: Kind::OneOf(&["auto", "device", "file"]), default: "auto", doc: "What one flush covers: device (all partitions; known for ext4 and XFS), file (each file needs its own), auto (by the file system)." },
     Key { name: "flush.overlap.bytes", kind: int(0, i64::MAX), default: "262144", doc: "While a flush is under way, what was appended meanwhile is written once it is this many bytes; less waits for the flush." },
-    Key { name: "memory.bytes", kind: int(0, i64::MAX), default: "0", doc: "Memory for caches and buffers of all shards; 0: an eighth of the machine's." },
+    Key { name: "memory.bytes", kind: int(0, i64::MAX), default: "0", doc: "Memory for caches and buffers of all shards; 0: an eighth of the machine's, or of what its control group allows." },
     Key { name: "spin.us", kind: int(0, 10_000), default: "0", doc: "How long an idle shard spins before it sleeps, in microseconds. Shortens latency, costs CPU." },
     Key { name: "drain.timeout.ms", kind: int(0, 600_000), default: "5000", doc: "How long a stopping broker answers requests in flight." },
     Key { name: "socket.request.max.bytes", kind: int(1024, 104_857_600), default: "104857600", doc: "Largest request; a larger one closes the connection." },
