@@ -97,6 +97,7 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     rt.metrics = Some(metrics.clone());
     let memory = conf.memory.append_bytes + conf.memory.tail_cache_bytes;
     rt.file_memory_bytes = memory / usize::from(shards) + FILE_MEMORY_BYTES;
+    rt.touch_ahead = true;
     // The runtime sees only what is being sent; requests wait when all answers reach their bound.
     rt.send_bytes_max = conf.memory.answer_bytes / usize::from(shards) / 4;
     rt.signals = true;

@@ -38,6 +38,8 @@ pub struct RtConf {
     /// Memory of one shard for what is written to files and read from them. More is taken from the process where it
     /// doesn't suffice.
     pub file_memory_bytes: usize,
+    /// Whether a thread beside each shard touches its pages before they are needed, when its processor is idle.
+    pub touch_ahead: bool,
     /// Bytes of incomplete and unread frames on one shard.
     pub receive_bytes_max: usize,
     /// How long an incomplete frame waits for its share of them.
@@ -72,6 +74,7 @@ impl RtConf {
             data_dir: data_dir.into(),
             flush_scope: None,
             file_memory_bytes: FILE_MEMORY_BYTES,
+            touch_ahead: false,
             receive_bytes_max: RECEIVE_BYTES_MAX,
             receive_wait_max: Duration::from_secs(10),
             slow_frame_max: Duration::from_secs(30),

@@ -129,6 +129,7 @@ pub(super) struct Ready {
     pub(super) data_dir: PathBuf,
     pub(super) flush_scope: FlushScope,
     pub(super) file_memory_bytes: usize,
+    pub(super) touch_ahead: bool,
     pub(super) net: Bounds,
     pub(super) stop: Stop,
     /// Whether there is locked memory for rings that rarely fill up.
@@ -156,6 +157,7 @@ pub(super) fn prepare(conf: &RtConf) -> Result<Ready, StartError> {
         data_dir,
         flush_scope,
         file_memory_bytes: conf.file_memory_bytes,
+        touch_ahead: conf.touch_ahead,
         net: Bounds {
             receive_bytes: conf.receive_bytes_max,
             receive_wait: conf.receive_wait_max,

@@ -68,7 +68,8 @@ impl World {
         let names = Blocking::new("names", Arc::clone(&bell));
         let metrics = Arc::clone(&ready.metrics.of(usize::from(shard.0)).runtime);
         let net = NetShard::new(ready, Rc::clone(&ring), Arc::clone(&metrics));
-        let arena = Arena::new(ready.file_memory_bytes);
+        let arena =
+            if ready.touch_ahead { Arena::touched_ahead } else { Arena::new }(ready.file_memory_bytes);
         ready.grounds.note(shard, arena.range());
         let files = DirectFiles::new(Parts {
             dir: ready.data_dir.clone(),

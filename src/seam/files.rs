@@ -80,6 +80,9 @@ pub trait Files: Clone + 'static {
     /// An aligned buffer of `len` bytes, a multiple of `BLOCK_BYTES`; its content is unspecified but initialised.
     fn alloc(&self, len: usize) -> Self::Buf;
 
+    /// Bytes of memory for buffers that cost nothing to take; more costs a page's first touch.
+    fn ready_bytes(&self) -> usize;
+
     /// What a flush covers here.
     fn flush_scope(&self) -> FlushScope;
 

@@ -8,7 +8,7 @@ use crate::seam::{Files, World};
 use futures_lite::future::or;
 use std::time::Duration;
 
-/// How often answers that time out, producer expiry and the log directory's space are looked at.
+/// How often answers that time out, producer expiry, the log directory's space and the cache's limit are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Time between two tries to hand the mesh what it had no room for.
 const OVERFLOW_PAUSE: Duration = Duration::from_millis(1);
@@ -35,6 +35,7 @@ impl<B: Broker> Shard<B> {
     /// Ticks machines that have something to expire, looks where partitions end, and how full the log directory is.
     pub(super) async fn tick_task(self) {
         loop {
+            self.0.cache.keep_to(self.world().files().ready_bytes());
             self.look_at_space().await;
             self.world().sleep(TICK).await;
             let now_ms = self.world().wall_ms();

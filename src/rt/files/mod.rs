@@ -120,6 +120,10 @@ impl Files for DirectFiles {
         DirectBuf::new(self.take(len), Rc::clone(&self.inner.ledger))
     }
 
+    fn ready_bytes(&self) -> usize {
+        self.inner.arena.touched()
+    }
+
     fn flush_scope(&self) -> FlushScope {
         self.inner.scope
     }

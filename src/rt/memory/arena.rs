@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "maps memory and hands out its parts; see `Block` for who may touch them")]
 
 use super::runs::Runs;
+use super::toucher::Toucher;
 use crate::base::limits::BLOCK_BYTES;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
@@ -12,7 +13,10 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 /// Bytes of a huge page, to which the mapping is aligned.
-const REGION_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const REGION_BYTES: usize = 2 * 1024 * 1024;
+
+/// The part of an arena that is touched beyond what was ever in use.
+const AHEAD_SHARE: usize = 4;
 
 /// The memory of one shard, as a source of blocks.
 pub(in crate::rt) struct Arena {
@@ -21,6 +25,7 @@ pub(in crate::rt) struct Arena {
     free: RefCell<Runs>,
     /// Bytes of blocks that the arena had no room for.
     beyond: Cell<usize>,
+    toucher: Option<Toucher>,
 }
 
 impl Arena {
@@ -28,7 +33,23 @@ impl Arena {
     pub(in crate::rt) fn new(bytes: usize) -> Rc<Self> {
         let bytes = bytes.max(1).next_multiple_of(REGION_BYTES);
         let free = RefCell::new(Runs::new(bytes / BLOCK_BYTES));
-        Rc::new(Arena { start: map(bytes), bytes, free, beyond: Cell::new(0) })
+        Rc::new(Arena { start: map(bytes), bytes, free, beyond: Cell::new(0), toucher: None })
+    }
+
+    /// The same, with a thread that touches its pages before they are needed.
+    pub(in crate::rt) fn touched_ahead(bytes: usize) -> Rc<Self> {
+        let mut arena = Arena::new(bytes);
+        if let Some(it) = Rc::get_mut(&mut arena) {
+            let toucher = Toucher::begin(it.range());
+            toucher.want(it.bytes / AHEAD_SHARE);
+            it.toucher = Some(toucher);
+        }
+        arena
+    }
+
+    /// Bytes that cost no first touch.
+    pub(in crate::rt) fn touched(&self) -> usize {
+        self.toucher.as_ref().map_or(self.bytes, Toucher::touched)
     }
 
     /// Where its mapping lies.
@@ -47,6 +68,9 @@ impl Arena {
     pub(in crate::rt) fn take(self: &Rc<Self>, len: usize) -> Block {
         assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "direct I/O takes whole blocks, not {len} bytes");
         let first = self.free.borrow_mut().take(len / BLOCK_BYTES);
+        if let Some(toucher) = &self.toucher {
+            toucher.want((self.used() + self.bytes / AHEAD_SHARE).min(self.bytes));
+        }
         let start = match first {
             // SAFETY: the runs are of blocks within the mapping.
             Some(first) => unsafe { self.start.add(first * BLOCK_BYTES) },
@@ -65,6 +89,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
+        self.toucher = None;
         // SAFETY: the mapping is this arena's own, and every block of it holds a count of the arena.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }

@@ -2,6 +2,9 @@
 //! first. What a flush still has to write is held by the flush, whatever happens here; its bytes are counted on their
 //! own, for back-pressure.
 //!
+//! The budget is spent only as far as memory is ready for it: to let an old chunk go is cheaper than a page's first
+//! touch, which a busy shard would have to wait for.
+//!
 //! What was read from a file is on probation: it may take a small part of the budget only, so that one reader of old
 //! records neither drives the others' tail out nor touches more memory than it needs. What is read once more after it
 //! had to go is kept like an appended chunk (the 2Q algorithm: Johnson and Shasha, VLDB 1994).
@@ -17,6 +20,9 @@ const PROBATION_SHARE: usize = 16;
 
 /// But room for so many reads at least.
 const PROBATION_READS_MIN: usize = 16;
+
+/// What the cache may hold whether memory is ready or not.
+const LIMIT_BYTES_MIN: usize = 32 << 20;
 
 /// What becomes of a range in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ impl Slot {
 #[derive(Debug, Default)]
 struct Shared {
     budget: usize,
+    /// The part of the budget that may be spent now.
+    limit: Cell<usize>,
     cached: Cell<usize>,
     /// The part of it that is on probation.
     probation: Cell<usize>,
@@ -72,7 +80,12 @@ impl TailCache {
     /// A cache of at most this many bytes.
     #[must_use]
     pub fn new(budget: usize) -> Self {
-        TailCache(Rc::new(Shared { budget, ..Shared::default() }))
+        TailCache(Rc::new(Shared { budget, limit: Cell::new(budget), ..Shared::default() }))
+    }
+
+    /// Limits the cache to its part of the memory that is ready: the rest is for what isn't written yet.
+    pub fn keep_to(&self, ready_bytes: usize) {
+        self.0.limit.set((ready_bytes / 7 * 6).max(LIMIT_BYTES_MIN).min(self.0.budget));
     }
 
     /// Bytes in the cache.
@@ -115,7 +128,8 @@ impl TailCache {
     /// Takes a range into the cache and lets the oldest go where the budget is spent.
     pub(super) fn insert(&self, position: u64, bytes: Bytes, held: usize, stay: Stay) -> Rc<Slot> {
         let slot = Rc::new(Slot { position, len: bytes.len(), held, stay, data: RefCell::new(Some(bytes)) });
-        let Shared { budget, cached, probation, .. } = &*self.0;
+        let Shared { limit, cached, probation, .. } = &*self.0;
+        let limit = limit.get();
         let (mut queue, mut on_probation) = (self.0.queue.borrow_mut(), self.0.on_probation.borrow_mut());
         cached.set(cached.get() + held);
         match stay {
@@ -125,8 +139,8 @@ impl TailCache {
                 on_probation.push_back(slot.clone());
             }
         }
-        let most = (budget / PROBATION_SHARE).max(PROBATION_READS_MIN * READ_BYTES_MAX);
-        while probation.get() > most || cached.get() > *budget {
+        let most = (limit / PROBATION_SHARE).max(PROBATION_READS_MIN * READ_BYTES_MAX);
+        while probation.get() > most || cached.get() > limit {
             let oldest = if probation.get() > most { None } else { queue.pop_front() };
             let Some(oldest) = oldest.or_else(|| on_probation.pop_front()) else { break };
             self.forget(&oldest);
@@ -213,6 +227,18 @@ mod tests {
         assert_eq!(here, [false, false, false, true, true]);
         cache.forget(&slots[3]);
         assert_eq!((cache.cached_bytes(), cache.evictions()), (40, 4));
+    }
+
+    #[test]
+    fn memory_that_is_not_ready_is_not_used() {
+        const PIECE: usize = LIMIT_BYTES_MIN / 8;
+        let cache = TailCache::new(100 * PIECE);
+        let fill = || (0..100).for_each(|i| drop(cache.insert(i, bytes(1), PIECE, Stay::Full)));
+        for (ready, kept) in [(0, 8), (35 * PIECE, 30), (usize::MAX, 100)] {
+            cache.keep_to(ready);
+            fill();
+            assert_eq!(cache.cached_bytes(), kept * PIECE, "with {ready} bytes");
+        }
     }
 
     #[test]
