@@ -166,6 +166,12 @@ impl ClusterConf {
             "broker.session.timeout.ms: must be longer than broker.heartbeat.interval.ms".to_owned(),
         );
         claim(
+            self.replica_lag_max > self.fetch_wait,
+            "replica.lag.time.max.ms: must be longer than replica.fetch.wait.max.ms, or followers fall out of sync \
+             over the first record after a rest"
+                .to_owned(),
+        );
+        claim(
             self.quorum_election > self.quorum_heartbeat,
             "coordinator.election.timeout.ms: must be longer than coordinator.heartbeat.interval.ms"
                 .to_owned(),
@@ -245,6 +251,7 @@ mod tests {
             (&[ID, ("peer.listen", "0.0.0.0:1")], "peer.advertised: must be set"),
             (&[("coordinator.voters", "1@a")], "ID@HOST:PORT"),
             (&[("broker.session.timeout.ms", "100")], "must be longer"),
+            (&[("replica.lag.time.max.ms", "500")], "must be longer"),
             (&[("coordinator.election.timeout.ms", "20")], "must be longer"),
         ] {
             let problems = check(pairs).unwrap_err();

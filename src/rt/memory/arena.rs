@@ -40,9 +40,7 @@ impl Arena {
     pub(in crate::rt) fn touched_ahead(bytes: usize) -> Rc<Self> {
         let mut arena = Arena::new(bytes);
         if let Some(it) = Rc::get_mut(&mut arena) {
-            let toucher = Toucher::begin(it.range());
-            toucher.want(it.bytes / AHEAD_SHARE);
-            it.toucher = Some(toucher);
+            it.toucher = Some(Toucher::begin(it.range(), it.bytes / AHEAD_SHARE));
         }
         arena
     }

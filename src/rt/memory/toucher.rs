@@ -3,16 +3,25 @@
 //! The kernel clears a page when it is touched for the first time, and where free pages go back to a hypervisor's host
 //! that has to find one first: 2 CPU seconds per GB were measured, three times what else a produced byte costs. A
 //! thread beside the shard does it ahead, a step at a time, and runs only when its processor has nothing else to do.
+//! A step can't be interrupted, so beyond what is wanted from the start it also rests between steps: a shard that is
+//! busy but not all the time shall hardly notice.
 #![expect(unsafe_code, reason = "asks the kernel to populate a mapping, and for the idle scheduling class")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a thread of its own, which may sleep, and whose steps take real time"
+)]
 
 use super::arena::REGION_BYTES;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-/// What is touched at a time. The thread can't be stopped meanwhile.
-const STEP_BYTES: usize = 2 * REGION_BYTES;
+/// What is touched at a time.
+const STEP_BYTES: usize = REGION_BYTES;
+/// Rests between steps, in times of what a step took.
+const REST: u32 = 4;
 
 #[derive(Default)]
 struct Shared {
@@ -31,12 +40,13 @@ pub(super) struct Toucher {
 }
 
 impl Toucher {
-    /// Starts the thread, on the processors of the calling one. The range is mapped until the toucher is dropped.
-    pub(super) fn begin(range: Range<usize>) -> Self {
-        let shared = Arc::new(Shared::default());
+    /// Starts the thread, on the processors of the calling one, with the first bytes of the range. It is mapped until
+    /// the toucher is dropped.
+    pub(super) fn begin(range: Range<usize>, first: usize) -> Self {
+        let shared = Arc::new(Shared { wanted: AtomicUsize::new(first), ..Shared::default() });
         let (of_thread, bytes) = (Arc::clone(&shared), range.len());
         let builder = std::thread::Builder::new().name("memory".to_owned());
-        let thread = builder.spawn(move || of_thread.touch(range)).ok();
+        let thread = builder.spawn(move || of_thread.touch(range, first)).ok();
         if thread.is_none() {
             shared.touched.store(bytes, Ordering::Relaxed);
         }
@@ -73,7 +83,7 @@ impl Drop for Toucher {
 }
 
 impl Shared {
-    fn touch(&self, range: Range<usize>) {
+    fn touch(&self, range: Range<usize>, first: usize) {
         run_when_idle();
         let bytes = range.len();
         let mut touched = 0;
@@ -82,9 +92,12 @@ impl Shared {
                 std::thread::park();
                 continue;
             }
-            let step = STEP_BYTES.min(bytes - touched);
+            let (began, step) = (Instant::now(), STEP_BYTES.min(bytes - touched));
             touched = if populate(range.start + touched, step) { touched + step } else { bytes };
             self.touched.store(touched, Ordering::Relaxed);
+            if touched > first {
+                std::thread::sleep(began.elapsed() * REST);
+            }
         }
     }
 }
@@ -109,7 +122,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the test waits for a thread")]
     fn memory_is_touched_as_far_as_it_is_wanted_and_keeps_its_content() {
         let arena = Arena::touched_ahead(64 * REGION_BYTES);
         let mut block = arena.take(4 * REGION_BYTES);

@@ -300,8 +300,10 @@ fn settings(exec: &Exec) -> Layers {
     };
     set("flush.overlap.bytes", [0, 1 << 10, 1 << 18][usize::try_from(exec.below(3)).expect("below 3")]);
     set("memory.bytes", 64 << 10 << exec.below(8));
-    set("replica.lag.time.max.ms", 200 << exec.below(6));
-    set("replica.fetch.wait.max.ms", 10 << exec.below(6));
+    let lag_max = 200 << exec.below(6);
+    set("replica.lag.time.max.ms", lag_max);
+    // A batch that comes after a rest finds followers as long ago caught up as they wait for one.
+    set("replica.fetch.wait.max.ms", (10 << exec.below(6)).min(lag_max / 2));
     set("replica.fetch.max.bytes", 1 << (8 + exec.below(12)));
     set("replica.fetch.response.max.bytes", 1 << (10 + exec.below(12)));
     layers
