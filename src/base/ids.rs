@@ -132,6 +132,16 @@ pub struct TopicPartition {
     pub partition: PartitionIndex,
 }
 
+impl TopicPartition {
+    /// A number by which partitions are spread: those of a topic follow each other, and topics start at different ones.
+    #[must_use]
+    pub fn spread(self) -> u32 {
+        let topic = self.topic.0.iter();
+        let start = topic.fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+        start.wrapping_add(self.partition.0.cast_unsigned())
+    }
+}
+
 impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.partition)

@@ -9,10 +9,7 @@ use std::collections::BTreeMap;
 #[must_use]
 pub fn owner_shard(partition: TopicPartition, shards: u16) -> ShardId {
     assert!(shards > 0, "a broker has a shard");
-    // Consecutive partitions of a topic go to consecutive shards; topics start at different ones.
-    let start =
-        partition.topic.0.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-    let place = start.wrapping_add(partition.partition.0.cast_unsigned()) % u32::from(shards);
+    let place = partition.spread() % u32::from(shards);
     ShardId(u16::try_from(place).unwrap_or(0))
 }
 

@@ -14,7 +14,6 @@ use crate::shard::peers::Lane;
 use crate::shard::{Broker, Shard};
 use futures_lite::future::or;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,9 +29,6 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was asked of a leader.
 type Asked = BTreeMap<TopicPartition, FetchPosition>;
-
-/// The same in the order in which the leader is to read.
-type InTurn<'a> = Vec<(TopicPartition, &'a FetchPosition)>;
 
 /// Partitions that are left alone until then.
 type Resting = BTreeMap<TopicPartition, Duration>;
@@ -83,7 +79,7 @@ impl<B: Broker> Shard<B> {
                 continue;
             }
             let order = in_turn(&asked, served);
-            let request = Request::Fetch(self.fetch_request((&order, pace), next));
+            let request = Request::Fetch(self.fetch_request(order, pace, next));
             let answered = async { Some(self.call_peer(leader, Lane::Replication, request).await) };
             let changed_first = async {
                 changed.notified().await;
@@ -129,10 +125,15 @@ impl<B: Broker> Shard<B> {
         (asked, resting.values().min().map(|until| until.saturating_sub(now)))
     }
 
-    fn fetch_request(&self, (asked, pace): (&InTurn<'_>, Pace), next: Option<Duration>) -> ReplicaFetch {
+    fn fetch_request<'a>(
+        &self,
+        asked: impl Iterator<Item = (&'a TopicPartition, &'a FetchPosition)>,
+        pace: Pace,
+        next: Option<Duration>,
+    ) -> ReplicaFetch {
         let conf = &self.conf().cluster;
         let owner = self.owner().borrow();
-        let read = |(key, position): &(TopicPartition, &FetchPosition)| {
+        let read = |(key, position): (&TopicPartition, &FetchPosition)| {
             let partition = owner.partitions.get(key);
             ReplicaRead {
                 partition: *key,
@@ -154,7 +155,7 @@ impl<B: Broker> Shard<B> {
             max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
             min_bytes: conf.fetch_min_bytes,
             max_bytes: conf.fetch_response_bytes,
-            partitions: asked.iter().map(read).collect(),
+            partitions: asked.map(read).collect(),
         }
     }
 
@@ -240,13 +241,13 @@ impl<B: Broker> Shard<B> {
 
 /// Begins after the last partition that was served: where an answer hasn't room for all, those at the end would get
 /// nothing for as long as the others have something, and fall out of sync.
-fn in_turn(asked: &Asked, served: Option<TopicPartition>) -> InTurn<'_> {
-    let (after, upto) = match served {
-        Some(key) => ((Bound::Excluded(key), Bound::Unbounded), Some(..=key)),
-        None => ((Bound::Unbounded, Bound::Unbounded), None),
-    };
-    let rest = upto.into_iter().flat_map(|upto| asked.range(upto));
-    asked.range(after).chain(rest).map(|(key, position)| (*key, position)).collect()
+fn in_turn(
+    asked: &Asked,
+    served: Option<TopicPartition>,
+) -> impl Iterator<Item = (&TopicPartition, &FetchPosition)> {
+    let comes_late = move |key: &TopicPartition| served.is_some_and(|served| *key <= served);
+    let (first, late) = (asked.iter(), asked.iter());
+    first.filter(move |(key, _)| !comes_late(key)).chain(late.filter(move |(key, _)| comes_late(key)))
 }
 
 #[cfg(test)]
@@ -273,7 +274,7 @@ mod tests {
     fn whoever_was_served_last_comes_last() {
         let asked: Asked = [2, 4, 6, 8].into_iter().map(|partition| (key(partition), position())).collect();
         let order = |served: Option<i32>| -> Vec<i32> {
-            in_turn(&asked, served.map(key)).iter().map(|(key, _)| key.partition.0).collect()
+            in_turn(&asked, served.map(key)).map(|(key, _)| key.partition.0).collect()
         };
         assert_eq!(order(None), [2, 4, 6, 8]);
         assert_eq!(order(Some(4)), [6, 8, 2, 4]);

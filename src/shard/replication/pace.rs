@@ -36,9 +36,7 @@ impl Pace {
     pub(super) fn quiet(key: TopicPartition) -> Pace {
         // Leaders, and shards, are given out in the order of partitions: the product's upper bits follow neither.
         const MIX: u32 = 0x9E37_79B9;
-        let topic =
-            key.topic.0.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-        let mixed = topic.wrapping_add(key.partition.0.cast_unsigned()).wrapping_mul(MIX);
+        let mixed = key.spread().wrapping_mul(MIX);
         Pace::Quiet(i8::try_from(mixed >> 25).unwrap_or(0) % SHARES)
     }
 

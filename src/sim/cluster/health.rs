@@ -107,11 +107,9 @@ pub(super) async fn judge(cluster: &Rc<Cluster>) {
         has_no_strays(node);
     }
     if cluster.shape.factor > 2 && cluster.shape.min_isr > 1 {
-        if cluster.exec.chance(50) {
-            judge_damaged_eligible(cluster).await;
-        } else {
-            judge_damaged_last(cluster).await;
-        }
+        let all: Vec<&Rc<Node>> = brokers(cluster).collect();
+        let stopped = if cluster.exec.chance(50) { 2 } else { all.len() };
+        judge_damaged(cluster, &all[..stopped]).await;
     }
 }
 
@@ -131,31 +129,14 @@ async fn goes_on(cluster: &Rc<Cluster>) {
     }
 }
 
-/// Two brokers stop, so that the second one is no longer in sync but eligible, and comes back with a damaged copy: it
-/// isn't relied on any more.
-async fn judge_damaged_eligible(cluster: &Rc<Cluster>) {
-    let pair: Vec<&Rc<Node>> = brokers(cluster).take(2).collect();
-    for node in &pair {
+/// Brokers stop, and the last of them comes back with a damaged copy: if two do, it is no longer in sync but eligible;
+/// if all do, it alone is in sync. Either way it isn't relied on any more, and who has everything leads.
+async fn judge_damaged(cluster: &Rc<Cluster>, stopped: &[&Rc<Node>]) {
+    for node in stopped {
         node.end(End::Stop).await;
     }
-    damage(cluster, pair[1]);
-    for node in &pair {
-        node.launch();
-    }
-    recovers(cluster).await;
-    judge_all(cluster).await;
-}
-
-/// All brokers stop, and the last one, which alone is in sync, comes back with a damaged copy: who was in sync before
-/// it leads, and not what is left.
-async fn judge_damaged_last(cluster: &Rc<Cluster>) {
-    for node in brokers(cluster) {
-        node.end(End::Stop).await;
-    }
-    if let Some(last) = brokers(cluster).last() {
-        damage(cluster, last);
-    }
-    brokers(cluster).for_each(|node| node.launch());
+    damage(cluster, stopped[stopped.len() - 1]);
+    stopped.iter().for_each(|node| node.launch());
     recovers(cluster).await;
     judge_all(cluster).await;
 }
