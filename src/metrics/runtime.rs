@@ -16,6 +16,8 @@ table! {
         beginnings read before the frame's size was known. Frames up to 1 KiB aren't counted.";
     Counter sent_bytes_total = "Bytes sent.";
     Counter sent_shared_bytes_total = "Bytes sent from where the log has them: nobody copied them for a response.";
+    Counter sent_spliced_bytes_total = "Bytes of those that the kernel didn't copy either when they were sent.";
+    Counter renewed_bytes_total = "Bytes of memory whose pages were replaced because they had been spliced.";
     Counter stalls_total = "Turns of a shard that took longer than 10 ms.";
     Counter ticks_total = "Ticks: looks at timeouts, lent memory and stop requests.";
     Gauge connections_open = "Open connections.";

@@ -70,7 +70,7 @@ impl World {
         let net = NetShard::new(ready, Rc::clone(&ring), Arc::clone(&metrics));
         let arena =
             if ready.touch_ahead { Arena::touched_ahead } else { Arena::new }(ready.file_memory_bytes);
-        ready.grounds.note(shard, arena.range());
+        ready.grounds.note(shard, arena.range(), Arc::clone(arena.marks()));
         let files = DirectFiles::new(Parts {
             dir: ready.data_dir.clone(),
             scope: ready.flush_scope,
@@ -141,6 +141,7 @@ impl World {
         metrics.unsent_bytes.set(net.unsent_bytes());
         metrics.lent_bytes.set(files.ledger().lent_bytes());
         metrics.file_memory_bytes.set(files.memory_used());
+        metrics.renewed_bytes_total.add(files.take_renewed());
     }
 
     /// Nanoseconds since 1970-01-01 UTC when `mono` was zero, the same on all shards: `mono` added to it is a time that

@@ -67,6 +67,11 @@ impl DirectFiles {
         self.inner.arena.used()
     }
 
+    /// Bytes of memory that had been spliced and was replaced, since this was last asked.
+    pub(super) fn take_renewed(&self) -> u64 {
+        self.inner.arena.take_renewed()
+    }
+
     fn ring(&self) -> &Rc<Ring> {
         &self.inner.ring
     }

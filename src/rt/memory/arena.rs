@@ -3,6 +3,8 @@
 //! else that happens to its bytes.)
 #![expect(unsafe_code, reason = "maps memory and hands out its parts; see `Block` for who may touch them")]
 
+use super::marks::Marks;
+use super::renewal::Renewal;
 use super::runs::Runs;
 use super::toucher::Toucher;
 use crate::base::limits::BLOCK_BYTES;
@@ -11,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes of a huge page, to which the mapping is aligned.
 pub(super) const REGION_BYTES: usize = 2 * 1024 * 1024;
@@ -18,11 +21,18 @@ pub(super) const REGION_BYTES: usize = 2 * 1024 * 1024;
 /// The part of an arena that is touched beyond what was ever in use.
 const AHEAD_SHARE: usize = 4;
 
+/// The part of an arena that may wait for the rest of its regions to come back.
+const WAITING_SHARE: usize = 32;
+
 /// The memory of one shard, as a source of blocks.
 pub(in crate::rt) struct Arena {
     start: NonNull<u8>,
     bytes: usize,
     free: RefCell<Runs>,
+    marks: Arc<Marks>,
+    renewal: RefCell<Renewal>,
+    /// Bytes of pages that were replaced because they had been spliced, since that was last asked.
+    renewed: Cell<u64>,
     /// Bytes of blocks that the arena had no room for.
     beyond: Cell<usize>,
     toucher: Option<Toucher>,
@@ -32,8 +42,17 @@ impl Arena {
     /// An arena of at least `bytes`. The kernel commits pages as they are touched.
     pub(in crate::rt) fn new(bytes: usize) -> Rc<Self> {
         let bytes = bytes.max(1).next_multiple_of(REGION_BYTES);
-        let free = RefCell::new(Runs::new(bytes / BLOCK_BYTES));
-        Rc::new(Arena { start: map(bytes), bytes, free, beyond: Cell::new(0), toucher: None })
+        let regions = bytes / REGION_BYTES;
+        Rc::new(Arena {
+            start: map(bytes),
+            bytes,
+            free: RefCell::new(Runs::new(bytes / BLOCK_BYTES)),
+            marks: Arc::new(Marks::new(regions)),
+            renewal: RefCell::new(Renewal::new(regions, bytes / BLOCK_BYTES / WAITING_SHARE)),
+            renewed: Cell::new(0),
+            beyond: Cell::new(0),
+            toucher: None,
+        })
     }
 
     /// The same, with a thread that touches its pages before they are needed.
@@ -56,6 +75,16 @@ impl Arena {
         start..start + self.bytes
     }
 
+    /// What to mark before its memory is spliced.
+    pub(in crate::rt) fn marks(&self) -> &Arc<Marks> {
+        &self.marks
+    }
+
+    /// Bytes of pages that were replaced because they had been spliced, since this was last asked.
+    pub(in crate::rt) fn take_renewed(&self) -> u64 {
+        self.renewed.take()
+    }
+
     /// Bytes in use.
     pub(in crate::rt) fn used(&self) -> usize {
         self.free.borrow().used() * BLOCK_BYTES + self.beyond.get()
@@ -70,14 +99,37 @@ impl Arena {
             toucher.want((self.used() + self.bytes / AHEAD_SHARE).min(self.bytes));
         }
         let start = match first {
-            // SAFETY: the runs are of blocks within the mapping.
-            Some(first) => unsafe { self.start.add(first * BLOCK_BYTES) },
+            Some(first) => {
+                let stale = self.renewal.borrow_mut().before_use(first..first + len / BLOCK_BYTES);
+                stale.into_iter().for_each(|region| self.renew(region * REGION_BYTES, REGION_BYTES));
+                // SAFETY: the runs are of blocks within the mapping.
+                unsafe { self.start.add(first * BLOCK_BYTES) }
+            }
             None => {
                 self.beyond.set(self.beyond.get() + len);
                 allocate(len)
             }
         };
         Block { start, len, outside: if first.is_some() { 0 } else { len }, arena: Rc::clone(self) }
+    }
+
+    /// Takes back blocks that nobody refers to but perhaps the kernel.
+    fn give(&self, first: usize, blocks: usize) {
+        let (mut free, mut renewal) = (self.free.borrow_mut(), self.renewal.borrow_mut());
+        for part in renewal.give(first..first + blocks, &self.marks, &mut free) {
+            self.renew(part.start * BLOCK_BYTES, part.len() * BLOCK_BYTES);
+            free.give(part.start, part.len());
+        }
+    }
+
+    /// Replaces the pages of free memory: who still refers to the old ones keeps them as they are.
+    fn renew(&self, from: usize, bytes: usize) {
+        // SAFETY: the range lies within the mapping, is free, and reads as zeros from now on, which are bytes as good
+        // as any.
+        let done = unsafe { libc::madvise(self.start.add(from).as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+        // Only locked memory is refused, and then every page that is sent might be written over on its way.
+        assert_eq!(done, 0, "the kernel doesn't replace pages: {}", std::io::Error::last_os_error());
+        self.renewed.set(self.renewed.get() + bytes as u64);
     }
 
     fn number(&self, start: NonNull<u8>) -> usize {
@@ -128,7 +180,7 @@ impl Block {
         assert!(len > 0 && len <= self.len && len.is_multiple_of(BLOCK_BYTES), "{len} of {} bytes", self.len);
         if self.outside == 0 && len < self.len {
             let first = self.arena.number(self.start) + len / BLOCK_BYTES;
-            self.arena.free.borrow_mut().give(first, (self.len - len) / BLOCK_BYTES);
+            self.arena.give(first, (self.len - len) / BLOCK_BYTES);
         }
         self.len = len;
     }
@@ -137,7 +189,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         if self.outside == 0 {
-            self.arena.free.borrow_mut().give(self.arena.number(self.start), self.len / BLOCK_BYTES);
+            self.arena.give(self.arena.number(self.start), self.len / BLOCK_BYTES);
         } else {
             self.arena.beyond.set(self.arena.beyond.get() - self.outside);
             // SAFETY: it was allocated with this very layout.
@@ -196,6 +248,20 @@ mod tests {
         assert_eq!(arena.used(), (190 + 1) * BLOCK_BYTES);
         drop((blocks, last));
         assert_eq!(arena.used(), 0);
+    }
+
+    #[test]
+    fn spliced_memory_is_new_when_it_is_used_again() {
+        let arena = Arena::new(REGION_BYTES);
+        let mut block = arena.take(REGION_BYTES);
+        block.bytes_mut().fill(1);
+        block.trim(REGION_BYTES - BLOCK_BYTES);
+        arena.marks().mark(0..1);
+        drop(block);
+        assert_eq!(arena.take_renewed(), 0, "when it is needed, not before");
+        let block = arena.take(REGION_BYTES);
+        assert!(block.bytes().iter().all(|byte| *byte == 0));
+        assert_eq!(arena.take_renewed(), REGION_BYTES as u64);
     }
 
     #[test]

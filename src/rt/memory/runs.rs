@@ -5,6 +5,7 @@
 //! system, whose rounding left half of the arena in pieces too small for the next chunk.)
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Free runs. Pure: knows numbers, not memory.
 #[derive(Debug, Default)]
@@ -64,6 +65,25 @@ impl Runs {
         self.insert(first, blocks);
     }
 
+    /// Takes all that is free within a range, which may be nothing.
+    pub(super) fn take_within(&mut self, range: Range<usize>) -> Vec<Range<usize>> {
+        let mut taken = Vec::new();
+        while let Some((&first, &length)) = self.runs.range(..range.end).next_back() {
+            let (end, from) = (first + length, first.max(range.start));
+            let to = end.min(range.end);
+            if from >= to {
+                break;
+            }
+            self.remove(first, length);
+            for rest in [first..from, to..end].into_iter().filter(|rest| !rest.is_empty()) {
+                self.insert(rest.start, rest.len());
+            }
+            self.free -= to - from;
+            taken.push(from..to);
+        }
+        taken
+    }
+
     fn insert(&mut self, first: usize, length: usize) {
         self.runs.insert(first, length);
         self.by_length.insert((length, first));
@@ -89,6 +109,18 @@ mod tests {
         runs.give(0, 40);
         runs.give(40, 40);
         assert_eq!((runs.used(), runs.take(100), runs.take(1)), (0, Some(0), None));
+    }
+
+    #[test]
+    fn what_is_free_within_a_range_is_taken_and_no_more() {
+        let mut runs = Runs::new(100);
+        assert_eq!(runs.take(100), Some(0));
+        for (first, blocks) in [(0, 12), (15, 2), (18, 10), (40, 5)] {
+            runs.give(first, blocks);
+        }
+        assert_eq!(runs.take_within(10..20), [18..20, 15..17, 10..12]);
+        assert_eq!((runs.take_within(10..20), runs.used()), (vec![], 100 - 10 - 8 - 5));
+        assert_eq!((runs.take(10), runs.take(8), runs.take(5)), (Some(0), Some(20), Some(40)));
     }
 
     /// A model: each block has at most one owner, and after everything is back all is one run again.

@@ -1,7 +1,7 @@
 //! Connecting to others: nodes to their peers, and the load generator to brokers.
 
-use super::NetShard;
 use super::stream::SocketStream;
+use super::{NetShard, pacing};
 use crate::rt::world::World;
 use crate::seam::{NetError, World as _};
 use futures_lite::future::or;
@@ -57,6 +57,7 @@ async fn connect(net: &Rc<NetShard>, address: SocketAddr, deadline: Duration) ->
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
+    pacing::spare(&socket, address.ip());
     match socket.connect(&address.into()) {
         Ok(()) => return Ok(SocketStream::new(socket.into(), Rc::clone(net))),
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the accepting thread, and its pause, belong to rt")]
 
 use super::arrivals::Arrival;
+use super::pacing::Put;
 use super::stream::SocketStream;
 use super::sys;
 use crate::rt::bell::Bell;
@@ -93,7 +94,7 @@ impl Listeners {
         let bound = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
         let close = Arc::new(Bell::new().map_err(failed)?);
         let (entrances, registered) = channel();
-        let accepting = Accepting { socket, close: Arc::clone(&close), guests };
+        let accepting = Accepting { pacing: Put::off(&socket), socket, close: Arc::clone(&close), guests };
         let run = move || {
             accepting.run(&registered.into_iter().take(usize::from(shards)).collect::<Vec<_>>(), shards)
         };
@@ -188,6 +189,7 @@ fn refused(world: &World, error: &io::Error) {
 /// The accepting thread.
 struct Accepting {
     socket: Socket,
+    pacing: Put,
     close: Arc<Bell>,
     guests: Guests,
 }
@@ -218,6 +220,7 @@ impl Accepting {
                         entrances[next % entrances.len()].tell(Arrival::Crowded);
                     }
                     Ok(socket) => {
+                        self.pacing.on(&socket);
                         entrances[next % entrances.len()].tell(Arrival::Connection(socket));
                         next += 1;
                     }

@@ -2,7 +2,7 @@
 //!
 //! Every socket call is tried without waiting first; only when there is nothing to do does a task wait, for a poll on
 //! the shard's ring. Received bytes stay where the kernel put them; sent slices are sent from
-//! where they lie.
+//! where they lie, the large ones of the log without a copy in the kernel (`splice`).
 //!
 //! What a peer can make a shard hold is bounded: connections by number, incomplete and unread frames by the receive
 //! budget (`budget`), idle and slow peers by time (`watch`). A claimed length allocates nothing before it is checked,
@@ -13,11 +13,14 @@ mod budget;
 mod buffers;
 mod connect;
 mod listen;
+mod pacing;
 mod reader;
+mod splice;
 mod stream;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod watch;
 mod writer;
 
@@ -33,10 +36,12 @@ use super::start::Ready;
 use crate::metrics::RuntimeMetrics;
 use arrivals::Arrivals;
 use buffers::Buffers;
+use splice::Pipe;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use thrift::Thrift;
 use watch::Watches;
 
 /// What peers may take of one shard.
@@ -65,6 +70,9 @@ pub(super) struct NetShard {
     arrivals: Arrivals,
     metrics: Arc<RuntimeMetrics>,
     grounds: Grounds,
+    /// None where the kernel has none, or not for this process.
+    pipe: Option<Pipe>,
+    thrift: Thrift,
     buffers: Buffers,
     watches: Watches,
     bounds: Bounds,
@@ -85,6 +93,8 @@ impl NetShard {
             arrivals: Arrivals::default(),
             metrics,
             grounds: ready.grounds.clone(),
+            pipe: Pipe::open().ok(),
+            thrift: Thrift::default(),
             buffers,
             watches: Watches::default(),
             bounds,
@@ -100,6 +110,12 @@ impl NetShard {
         let pressed = (self.unsent.get() > self.bounds.send_bytes).then_some(self.bounds.send_pressed);
         let ended = self.watches.sweep(now, elapsed, pressed);
         self.metrics.connections_timed_out_total.add(ended as u64);
+    }
+
+    /// What to send bytes through without a copy, if they are the log's and it is worth while.
+    fn pipe_for(&self, bytes: &[u8]) -> Option<&Pipe> {
+        let pipe = self.pipe.as_ref()?;
+        (self.thrift.allows(bytes.len()) && self.grounds.hold(bytes)).then_some(pipe)
     }
 
     /// Connections on their way to this shard.

@@ -34,9 +34,9 @@ pub(super) fn receive_more(fd: RawFd, into: &mut BytesMut, limit: usize) -> Opti
     }
 }
 
-/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them. `None` if
-/// it takes nothing.
-pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize) -> Option<io::Result<usize>> {
+/// Sends without waiting: the first slice from `skip` on, then the others, as far as the socket takes them. With
+/// `more`, something follows at once. `None` if it takes nothing.
+pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize, more: bool) -> Option<io::Result<usize>> {
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; SLICES_MAX];
     let count = slices.len().min(SLICES_MAX);
     for (index, (vector, slice)) in vectors.iter_mut().zip(&slices[..count]).enumerate() {
@@ -47,9 +47,11 @@ pub(super) fn send(fd: RawFd, slices: &[Bytes], skip: usize) -> Option<io::Resul
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = vectors.as_mut_ptr().cast();
     message.msg_iovlen = count;
+    let more = more || count < slices.len();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
     // SAFETY: the first `count` vectors are initialised and describe memory that `slices` keeps alive; the
     // call only reads it.
-    let sent = unsafe { libc::sendmsg(fd, ptr::from_ref(&message), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    let sent = unsafe { libc::sendmsg(fd, ptr::from_ref(&message), flags) };
     match usize::try_from(sent) {
         Ok(bytes) => Some(Ok(bytes)),
         Err(_) => again(io::Error::last_os_error()),

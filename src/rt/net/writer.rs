@@ -5,6 +5,7 @@ use super::{NetShard, sys};
 use crate::rt::local::yield_now;
 use crate::seam::{FrameWriter, NetError};
 use bytes::Bytes;
+use std::io;
 use std::rc::Rc;
 
 /// Bytes that one task sends before others get their turn, if the peer takes them as fast as they are sent.
@@ -61,7 +62,7 @@ impl SocketWriter {
     async fn send_some(&self, pieces: &[Bytes], skip: usize) -> Result<usize, NetError> {
         let net = self.socket.net();
         let sent = loop {
-            match sys::send(self.socket.fd(), pieces, skip) {
+            match self.try_send(pieces, skip) {
                 Some(sent) => break sent.map_err(|_| self.socket.over())?,
                 None => {
                     let deadline = net.clock.mono().saturating_add(net.bounds.send_stall);
@@ -73,11 +74,27 @@ impl SocketWriter {
         Ok(sent)
     }
 
+    /// Sends without waiting: a large piece of the log by reference, or what there is until the next of those.
+    fn try_send(&self, pieces: &[Bytes], skip: usize) -> Option<io::Result<usize>> {
+        let (net, fd, first) = (self.socket.net(), self.socket.fd(), &pieces[0][skip..]);
+        let Some(pipe) = net.pipe_for(first) else {
+            let run = 1 + pieces[1..].iter().take_while(|piece| net.pipe_for(piece).is_none()).count();
+            return sys::send(fd, &pieces[..run], skip, run < pieces.len());
+        };
+        let regions = net.grounds.mark(first);
+        let sent = pipe.send(fd, first, pieces.len() > 1);
+        let bytes = sent.as_ref().and_then(|sent| sent.as_ref().ok()).map_or(0, |bytes| *bytes);
+        net.thrift.spliced(bytes, regions);
+        net.metrics.sent_spliced_bytes_total.add(bytes as u64);
+        sent
+    }
+
     /// Lets go of what is sent, at once: a slow peer must not hold all of a large answer.
     fn release(&self, piece: &mut Bytes) {
         let (net, sent) = (self.socket.net(), std::mem::take(piece));
         if net.grounds.hold(&sent) {
             net.metrics.sent_shared_bytes_total.add(sent.len() as u64);
+            net.thrift.copied(sent.len());
         }
     }
 
