@@ -1,9 +1,15 @@
-//! Bytes copied in user space, counted by the real binary over real sockets: one for each produced byte, none for a
-//! byte that is fetched from the tail cache.
-#![expect(clippy::disallowed_types, reason = "a test reads a page over a socket")]
+//! What becomes of bytes, counted by the real binary over real sockets. In user space each produced byte is copied once
+//! and none that is fetched from the tail cache. What is sent without a copy in the kernel either stays as it was. What
+//! is read from the disk is read once.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a test reads pages over sockets, and what the kernel counts"
+)]
 
 mod broker;
 
+use broker::client::{FETCH, fetch_request, request};
 use broker::{Broker, Launch, Scratch, wait_for};
 use bytes::Bytes;
 use ringlog::base::ErrorCode;
@@ -93,4 +99,86 @@ fn a_batch_whose_time_the_broker_writes_is_copied_twice() {
     let counters = counters(&broker);
     assert_eq!(counters["ringlog_produced_bytes_copied_total"], 2 * bytes, "its checksum changes as well");
     broker.stop();
+}
+
+/// A batch of about 1 MB, full of what the seed says.
+fn large(seed: i32) -> Bytes {
+    let now = broker::client::now_ms();
+    let value = vec![u8::try_from(seed % 251).expect("below 251"); 1_000_000];
+    BatchBuilder::new(Codec::None, now).record(now, None, Some(&value)).build()
+}
+
+#[test]
+fn what_was_sent_stays_as_it_was_while_its_memory_is_used_again() {
+    const SENT: i32 = 3;
+    let scratch = Scratch::new("copies-spliced");
+    let launch = Launch::new(&scratch).shards(1).set("metrics.listen", "127.0.0.1:0");
+    let broker = launch.set("memory.bytes", 64 << 20).start();
+    let mut client = broker.client();
+    client.create_topic("spliced", 1, &[]);
+    (0..SENT).for_each(|seed| assert!(client.produce("spliced", 0, large(seed)).is_ok()));
+
+    // A reader with room for the whole answer asks, and doesn't look at it.
+    let reader = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    reader.set_recv_buffer_size(4 << 20).expect("a large buffer");
+    reader.connect(&broker.address.into()).expect("the broker listens");
+    let mut reader = TcpStream::from(reader);
+    let asked = fetch_request("spliced", 0, 0, 8 << 20, 0);
+    reader.write_all(&request(FETCH, 1, &asked)).expect("the broker takes it");
+    wait_for("the answer to be on its way", || {
+        (counters(&broker)["ringlog_sent_spliced_bytes_total"] >= 1_000_000).then_some(())
+    });
+
+    // Meanwhile all memory is written over, more than once.
+    (SENT..300).for_each(|seed| assert!(client.produce("spliced", 0, large(seed)).is_ok()));
+    let after = counters(&broker);
+    assert!(after["ringlog_renewed_bytes_total"] > 0, "the memory that was sent is needed");
+
+    let mut length = [0; 4];
+    reader.read_exact(&mut length).expect("the answer");
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length")];
+    reader.read_exact(&mut answer).expect("all of it");
+    let sent: Vec<u8> = (0..SENT).map(|seed| u8::try_from(seed).expect("small")).collect();
+    let values = answer.chunk_by(|one, next| one == next).filter(|run| run.len() >= 1_000_000);
+    let found: Vec<u8> = values.map(|run| run[0]).collect();
+    assert_eq!(found, sent, "the values of the records, each a million times the same byte");
+    broker.stop();
+}
+
+#[test]
+fn old_records_are_read_from_the_disk_once() {
+    let scratch = Scratch::new("copies-cold");
+    let launch = Launch::new(&scratch).shards(1);
+    let broker = launch.start();
+    let mut client = broker.client();
+    client.create_topic("old", 1, &[]);
+    let mut bytes = 0;
+    for seed in 0..200 {
+        let batch = batch(seed);
+        bytes += batch.len() as u64;
+        client.produce("old", 0, batch).expect("an answer");
+    }
+    broker.stop();
+
+    let broker = launch.start();
+    let mut client = broker.client();
+    let (before, mut fetched) = (read_from_disk(&broker), 0);
+    while fetched < bytes {
+        // Batches of 126 records each, all of one size.
+        let offset = fetched / (bytes / 200) * 126;
+        let offset = i64::try_from(offset).expect("an offset");
+        let read = client.fetch_at_most("old", 0, offset, 1 << 20).expect("an answer");
+        assert!(read.error == ErrorCode::None && !read.records.is_empty());
+        fetched += read.records.len() as u64;
+    }
+    let read = read_from_disk(&broker) - before;
+    assert!(read >= bytes && read < bytes + bytes / 20 + (1 << 20), "{read} bytes were read of {bytes}");
+    broker.stop();
+}
+
+/// Bytes that a broker has read from devices (proc_pid_io(5)).
+fn read_from_disk(broker: &Broker) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{}/io", broker.pid())).expect("its counters");
+    let read = io.lines().find_map(|line| line.strip_prefix("read_bytes: ")).expect("it is counted");
+    read.parse().expect("a number")
 }

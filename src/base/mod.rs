@@ -7,6 +7,7 @@ pub mod error_code;
 mod guard;
 pub mod ids;
 mod java_hash;
+mod join;
 pub mod limits;
 pub mod mutant;
 mod now;
@@ -21,5 +22,6 @@ pub use ids::{
     ShardId, TopicId, TopicPartition,
 };
 pub use java_hash::partition_for;
+pub use join::join_all;
 pub use now::Now;
 pub use timers::Timers;

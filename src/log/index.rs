@@ -105,6 +105,13 @@ impl Index {
         self.high.as_ref().is_none_or(|(start, _)| offset < self.low.end.0 || offset >= start.0)
     }
 
+    /// Whether the batch that holds an offset begins no later than where the known part ends: whoever reads on from
+    /// `position_for` comes to it without passing what is unknown.
+    #[must_use]
+    pub fn reaches(&self, offset: Offset) -> bool {
+        self.knows(offset) || offset == self.low.end.0
+    }
+
     /// A batch's position at or before the batch that holds `offset`, where that is known; else where to look for it.
     #[must_use]
     pub fn position_for(&self, offset: Offset) -> u64 {
@@ -182,6 +189,8 @@ mod tests {
         all[..60].iter().for_each(|(_, position, meta)| index.push(meta, *position));
         assert_eq!(index.unknown_from(), Some((60, all[60].1)));
         assert!(index.knows(59) && !index.knows(60));
+        assert!(index.reaches(60) && !index.reaches(61));
+        assert_eq!(index.position_for(60), all[60].1);
         all[121..150].iter().for_each(|(_, position, meta)| index.push(meta, *position));
         all[60..120].iter().for_each(|(_, position, meta)| index.push(meta, *position));
         all[150..].iter().for_each(|(_, position, meta)| index.push(meta, *position));

@@ -5,7 +5,8 @@ use super::owner::Outbox;
 use super::partition::{Partition, PartitionState};
 use super::storage::{ReadPlan, StorageError};
 use super::{Broker, FilesOf, Shard};
-use crate::base::{ErrorCode, Offset, TopicPartition};
+use crate::base::limits::READS_AT_ONCE_MAX;
+use crate::base::{ErrorCode, Offset, TopicPartition, join_all};
 use crate::replica::call::{FollowerRead, ReadOp, ReadReply};
 use crate::replica::{Awaited, Effects, Event, Watcher};
 use crate::seam::{Files, World};
@@ -93,18 +94,26 @@ impl<B: Broker> Shard<B> {
         (planned, watched)
     }
 
+    /// Reads from the disk what the cache lacks, of several partitions at a time.
     async fn perform_reads(&self, reads: Vec<Read<B>>) -> Vec<(u32, ReadReply)> {
         let mut replies = Vec::with_capacity(reads.len());
-        for Read { index, key, mut reply, plan } in reads {
-            if let Some(plan) = plan {
-                match plan.run().await {
-                    Ok(records) => reply.records = records,
-                    Err(error) => reply = self.failed_read(key, &error),
-                }
-            }
-            replies.push((index, reply));
+        let mut reads = reads.into_iter();
+        while reads.len() > 0 {
+            let some = reads.by_ref().take(READS_AT_ONCE_MAX);
+            replies.extend(join_all(some.map(|read| self.perform_read(read))).await);
         }
         replies
+    }
+
+    async fn perform_read(&self, read: Read<B>) -> (u32, ReadReply) {
+        let Read { index, key, mut reply, plan } = read;
+        if let Some(plan) = plan {
+            match plan.run().await {
+                Ok(records) => reply.records = records,
+                Err(error) => reply = self.failed_read(key, &error),
+            }
+        }
+        (index, reply)
     }
 
     fn failed_read(&self, key: TopicPartition, error: &StorageError) -> ReadReply {

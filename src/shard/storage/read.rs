@@ -5,9 +5,9 @@ use super::cache::{Slots, TailCache};
 use super::rope::Rope;
 use super::segment::{FileSlot, Segment};
 use super::{PartitionLog, StorageError};
-use crate::base::Offset;
-use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX};
+use crate::base::limits::{BATCH_HEADER_BYTES, READ_BYTES_MAX, READS_AT_ONCE_MAX};
 use crate::base::mutant::{Mutant, planted};
+use crate::base::{Offset, join_all};
 use crate::log::index::Index;
 use crate::seam::{File, Files};
 use crate::wire::batch::BatchMeta;
@@ -18,6 +18,9 @@ use std::rc::Rc;
 
 /// Bytes taken beyond what was asked for, to find where batches end.
 const SLACK: u64 = 8192;
+
+/// What is read from a file at once begins at a multiple of this.
+const WINDOW: u64 = READ_BYTES_MAX as u64;
 
 /// What is wanted of one segment.
 #[derive(Clone, Copy, Debug)]
@@ -160,23 +163,42 @@ impl<F: Files> Loader<F> {
         }
     }
 
-    /// Extends a rope as far as `to`, from the file where the cache has a gap.
+    /// Extends a rope as far as `to`, from the file where the cache has gaps.
     pub(super) async fn extend(&self, rope: &mut Rope, to: u64) -> Result<(), StorageError> {
         let to = to.min(self.end);
-        loop {
-            self.extend_cached(rope, to);
-            if rope.end() >= to {
-                return Ok(());
+        self.extend_cached(rope, to);
+        while rope.end() < to {
+            let (from, file) = (rope.end(), self.file().await?);
+            let windows = self.missing(from, to).into_iter();
+            for window in join_all(windows.map(|window| self.read_window(&file, window))).await {
+                let (window, bytes) = window?;
+                if window <= rope.end() {
+                    rope.push(window, &bytes);
+                }
+                // What follows may have been in the cache all along.
+                self.extend_cached(rope, to);
             }
-            let window = rope.end() - rope.end() % READ_BYTES_MAX as u64;
-            let len = usize::try_from(self.end - window).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
-            let bytes = self.file().await?.read(window, len).await?;
-            if window + bytes.len() as u64 <= rope.end() {
-                return Err(self.corrupt(rope.end()));
+            if rope.end() == from {
+                return Err(self.corrupt(from));
             }
-            rope.push(window, &bytes);
-            self.slots.borrow_mut().keep_window(window, bytes, &self.cache);
         }
+        Ok(())
+    }
+
+    /// Where the next windows begin that the cache lacks between two positions, of which it lacks the first.
+    fn missing(&self, from: u64, to: u64) -> Vec<u64> {
+        let slots = self.slots.borrow();
+        let windows = (from - from % WINDOW..to).step_by(READ_BYTES_MAX);
+        let lacks = |window: &u64| slots.at(from.max(*window)).is_none();
+        windows.filter(lacks).take(READS_AT_ONCE_MAX).collect()
+    }
+
+    /// Reads a window, or what there is of it, and keeps it for others.
+    async fn read_window(&self, file: &F::File, window: u64) -> Result<(u64, Bytes), StorageError> {
+        let len = usize::try_from(self.end - window).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
+        let bytes = file.read(window, len).await?;
+        self.slots.borrow_mut().keep_window(window, bytes.clone(), &self.cache);
+        Ok((window, bytes))
     }
 }
 
@@ -247,7 +269,8 @@ impl<F: Files> ReadPlan<F> {
             Place::Cached { slices, .. } => return Ok(slices),
             Place::Cold { loader, wanted } => (loader, wanted),
         };
-        loader.index_until(|index| index.knows(wanted.from)).await?;
+        // Who reads on where the last one ended needs no look ahead: what it reads is noted.
+        loader.index_until(|index| index.reaches(wanted.from)).await?;
         let start = loader.index.borrow().position_for(wanted.from);
         let mut rope = Rope::at(start);
         let mut to = start + wanted.max_bytes as u64 + SLACK;
