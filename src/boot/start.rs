@@ -93,6 +93,7 @@ fn run(conf: BrokerConf) -> Result<(), String> {
     let (clients, peers) = doors(&conf, shards)?;
     let mut rt = RtConf::new(shards, data_dir.path.clone());
     rt.spin = conf.spin;
+    rt.spin_lone = conf.spin_lone;
     let metrics = Registry::new(shards);
     rt.metrics = Some(metrics.clone());
     let memory = conf.memory.append_bytes + conf.memory.tail_cache_bytes;

@@ -154,6 +154,8 @@ pub struct BrokerConf {
     pub flush_overlap_bytes: usize,
     /// `spin.us`.
     pub spin: Duration,
+    /// `spin.lone.us`.
+    pub spin_lone: Duration,
     /// `drain.timeout.ms`.
     pub drain_timeout: Duration,
     /// Its place in the cluster.
@@ -218,6 +220,7 @@ impl BrokerConf {
             },
             flush_overlap_bytes: size("flush.overlap.bytes"),
             spin: Duration::from_micros(int("spin.us").unsigned_abs()),
+            spin_lone: Duration::from_micros(int("spin.lone.us").unsigned_abs()),
             drain_timeout: ms("drain.timeout.ms"),
             net: NetSettings {
                 advertise: text("advertise").unwrap_or_else(|| listen.clone()),

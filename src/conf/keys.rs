@@ -92,6 +92,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "flush.overlap.bytes", kind: int(0, i64::MAX), default: "262144", doc: "While a flush is under way, what was appended meanwhile is written once it is this many bytes; less waits for the flush." },
     Key { name: "memory.bytes", kind: int(0, i64::MAX), default: "0", doc: "Memory for caches and buffers of all shards; 0: an eighth of the machine's, or of what its control group allows." },
     Key { name: "spin.us", kind: int(0, 10_000), default: "0", doc: "How long an idle shard spins before it sleeps, in microseconds. Shortens latency, costs CPU." },
+    Key { name: "spin.lone.us", kind: int(0, 10_000), default: "200", doc: "How long at most a shard that serves single small requests spins for a flush or the next request, in microseconds, if the last ones came that soon. A shard with more to do, or whose processor others need, sleeps." },
     Key { name: "drain.timeout.ms", kind: int(0, 600_000), default: "5000", doc: "How long a stopping broker answers requests in flight." },
     Key { name: "socket.request.max.bytes", kind: int(1024, 104_857_600), default: "104857600", doc: "Largest request; a larger one closes the connection." },
     Key { name: "connections.max.idle.ms", kind: int(1000, MS_MAX), default: "600000", doc: "A connection silent for this long is closed." },

@@ -27,6 +27,8 @@ pub struct RtConf {
     pub pin: bool,
     /// How long a shard looks for work before it sleeps. More than zero costs CPU when idle and saves a wake when busy.
     pub spin: Duration,
+    /// How long at most it looks where it has one small thing to do at a time and the next came that soon lately.
+    pub spin_lone: Duration,
     /// Whether sleeps end within microseconds of their time. The kernel's default of 50 µs saves wakes; a program that
     /// sends at given times needs better.
     pub sharp_timers: bool,
@@ -70,6 +72,7 @@ impl RtConf {
             shards,
             pin: true,
             spin: Duration::ZERO,
+            spin_lone: Duration::ZERO,
             sharp_timers: false,
             data_dir: data_dir.into(),
             flush_scope: None,

@@ -8,6 +8,7 @@
 //! About every 5 ms of a busy shard, and a few times a second of an idle one, a tick takes home lent memory, ends
 //! overdue connections and looks for stop requests. A turn that takes long is counted, and logged now and then.
 
+use super::awake::Awake;
 use super::bell::Bell;
 use super::clock::thread_cpu;
 use super::local::yield_now;
@@ -30,6 +31,9 @@ const STALL: Duration = Duration::from_millis(10);
 
 /// Time between two log lines about stalls.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// Frames between two moments without anything to do up to which a shard has one thing to do at a time.
+const LONE_FRAMES_MAX: u64 = 2;
 
 /// Time between two looks at memory that an idle shard can free.
 const TRIM_PAUSE: Duration = Duration::from_secs(2);
@@ -62,9 +66,9 @@ struct Driver {
     bell: Arc<Bell>,
     bell_event: Rc<OwnedFd>,
     bell_rung: Rc<Readiness>,
-    spin: Duration,
-    /// When the shard last had something to do.
-    active: Duration,
+    awake: Awake,
+    /// Frames that had come when the shard last had nothing to do.
+    frames: u64,
     /// When the turn under way began.
     turn: Duration,
     ticked: Duration,
@@ -75,7 +79,7 @@ struct Driver {
 }
 
 /// Runs the shard's turns until the shard ends.
-pub(super) async fn drive(world: World, bell: Arc<Bell>, spin: Duration) {
+pub(super) async fn drive(world: World, bell: Arc<Bell>, awake: Awake) {
     let bell_event = bell.event().try_clone().expect("a descriptor for the bell");
     let now = world.mono();
     let mut driver = Driver {
@@ -83,8 +87,8 @@ pub(super) async fn drive(world: World, bell: Arc<Bell>, spin: Duration) {
         bell,
         bell_event: Rc::new(bell_event),
         bell_rung: Rc::default(),
-        spin,
-        active: now,
+        awake,
+        frames: 0,
         turn: now,
         ticked: now,
         ticked_cpu: thread_cpu(),
@@ -112,14 +116,25 @@ impl Driver {
         let ran = self.world.take_polls() > 0;
         let came = self.world.take_in(now);
         if ran || came {
-            self.active = now;
+            self.awake.found(now, thread_cpu);
         }
-        if ran || came || now - self.active < self.spin {
+        if ran || came || self.stays(now) {
             self.world.ring().submit();
         } else {
             self.sleep(now);
         }
         self.turn = self.world.mono();
+    }
+
+    /// Whether to look again instead of sleeping.
+    fn stays(&mut self, now: Duration) -> bool {
+        let (world, frames) = (&self.world, &mut self.frames);
+        let lone = || {
+            let came = world.metrics().frames_received_total.get();
+            let few = came - std::mem::replace(frames, came) <= LONE_FRAMES_MAX;
+            world.ring().lone().filter(|_| few)
+        };
+        self.awake.stays(now, lone, thread_cpu)
     }
 
     fn sleep(&mut self, now: Duration) {

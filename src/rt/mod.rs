@@ -25,6 +25,7 @@
 //!   shard to sleep when none was.
 //! - Blocks are dropped on the shard that made them: `memory::loan` sees to it.
 
+mod awake;
 mod bell;
 mod blocking;
 mod children;

@@ -1,5 +1,6 @@
 //! Starting the shards and waiting for them.
 
+use super::awake::Awake;
 use super::bell::Bell;
 use super::clock::sharpen_timers;
 use super::conf::RtConf;
@@ -106,9 +107,9 @@ where
         let processor = processors.get(index % processors.len().max(1)).copied();
         let teller = Teller(sender.clone());
         let (shard_main, ready, gate) = (shard_main.clone(), ready.clone(), Arc::clone(&gate));
-        let (spin, sharp_timers) = (conf.spin, conf.sharp_timers);
+        let (awake, sharp_timers) = (Awake::new(conf.spin, conf.spin_lone), conf.sharp_timers);
         let start =
-            ShardStart { end, bell: Arc::clone(&bells[index]), spin, sharp_timers, ready, teller, gate };
+            ShardStart { end, bell: Arc::clone(&bells[index]), awake, sharp_timers, ready, teller, gate };
         let task = move || shard_task(start, shard_main);
         handles
             .push(builder(conf, processor).spawn(task).map_err(|error| StartError::Shard(error.to_string())));
@@ -141,7 +142,7 @@ fn builder(conf: &RtConf, processor: Option<usize>) -> LocalExecutorBuilder {
 struct ShardStart<M> {
     end: MeshEnd<M>,
     bell: Arc<Bell>,
-    spin: Duration,
+    awake: Awake,
     sharp_timers: bool,
     ready: Ready,
     teller: Teller,
@@ -155,7 +156,7 @@ where
     F: Fn(ShardId, World, Mesh<M>) -> Fut,
     Fut: Future<Output = T> + 'static,
 {
-    let ShardStart { end, bell, spin, sharp_timers, ready, teller, gate } = start;
+    let ShardStart { end, bell, awake, sharp_timers, ready, teller, gate } = start;
     let shard = end.this();
     if sharp_timers {
         sharpen_timers();
@@ -169,7 +170,7 @@ where
             return None;
         }
     };
-    spawn(drive(world.clone(), bell, spin));
+    spawn(drive(world.clone(), bell, awake));
     let _ = teller.0.send(News::Started);
     let life = async {
         if !gate.pass(&world).await {

@@ -13,6 +13,7 @@ mod readiness;
 pub(super) use op::Op;
 pub(super) use readiness::Readiness;
 
+use super::awake::Lone;
 use super::memory::Block;
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 use std::cell::{Cell, RefCell};
@@ -26,6 +27,9 @@ use std::time::Duration;
 /// before it falls back to a list of its own. The smaller pair is for machines of many cores with the usual limit of
 /// 8 MiB on locked memory, to which both are charged: 100 KiB against 12.
 const SIZES: [(u32, u32); 2] = [(512, 4096), (64, 256)];
+
+/// A durable write up to this takes hardly longer than its flush.
+const SMALL_BYTES: u32 = 16 * 1024;
 
 /// What an operation needs to stay alive.
 struct Hold {
@@ -42,6 +46,8 @@ enum Slot {
         result: Option<i32>,
         waker: Option<Waker>,
         wanted: bool,
+        /// It is a durable write of few bytes.
+        small: bool,
         _hold: Hold,
     },
     /// Readiness of a socket.
@@ -56,8 +62,10 @@ pub(super) struct Ring {
     uring: RefCell<IoUring>,
     slots: RefCell<Vec<Slot>>,
     vacant: RefCell<Vec<usize>>,
-    /// Operations that aren't complete.
+    /// Operations and questions that aren't complete.
     under_way: Cell<usize>,
+    /// Those that are for files, and how many of them are durable writes of few bytes.
+    for_files: Cell<(usize, usize)>,
 }
 
 impl Ring {
@@ -75,6 +83,7 @@ impl Ring {
             slots: RefCell::default(),
             vacant: RefCell::default(),
             under_way: Cell::new(0),
+            for_files: Cell::new((0, 0)),
         }))
     }
 
@@ -139,7 +148,8 @@ impl Ring {
         let (start, len) = part(from, skip);
         let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), start.cast_const(), len).offset(at);
         let entry = entry.rw_flags(libc::RWF_DSYNC).build();
-        self.operation(entry, Hold { _file: Rc::clone(file), _memory: Some(Rc::clone(from)) })
+        let hold = Hold { _file: Rc::clone(file), _memory: Some(Rc::clone(from)) };
+        self.operation_of(entry, hold, len <= SMALL_BYTES)
     }
 
     /// `fdatasync`.
@@ -150,7 +160,13 @@ impl Ring {
     }
 
     fn operation(self: &Rc<Self>, entry: squeue::Entry, hold: Hold) -> Op {
-        let number = self.slot(Slot::Op { result: None, waker: None, wanted: true, _hold: hold });
+        self.operation_of(entry, hold, false)
+    }
+
+    fn operation_of(self: &Rc<Self>, entry: squeue::Entry, hold: Hold, small: bool) -> Op {
+        let (all, of_them_small) = self.for_files.get();
+        self.for_files.set((all + 1, of_them_small + usize::from(small)));
+        let number = self.slot(Slot::Op { result: None, waker: None, wanted: true, small, _hold: hold });
         self.push(entry, number);
         Op::new(Rc::clone(self), number)
     }
@@ -159,6 +175,15 @@ impl Ring {
     fn poll(&self, socket: &Rc<OwnedFd>, events: u32, readiness: &Rc<Readiness>) {
         let number = self.slot(Slot::Poll { readiness: Rc::clone(readiness), _socket: Rc::clone(socket) });
         self.push(opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), events).build(), number);
+    }
+
+    /// What the shard waits for, if it is at most one operation that should soon be over.
+    pub(super) fn lone(&self) -> Option<Lone> {
+        match self.for_files.get() {
+            (0, _) => Some(Lone::Request),
+            (1, 1) => Some(Lone::Flush),
+            _ => None,
+        }
     }
 
     /// Submits what the turn has brought, without waiting; the kernel posts what it has completed.
@@ -201,6 +226,10 @@ impl Ring {
         self.under_way.set(self.under_way.get() - 1);
         let waker = {
             let mut slots = self.slots.borrow_mut();
+            if let Slot::Op { small, .. } = &slots[number] {
+                let (all, of_them_small) = self.for_files.get();
+                self.for_files.set((all - 1, of_them_small - usize::from(*small)));
+            }
             match &mut slots[number] {
                 Slot::Op { result, waker, wanted: true, .. } => {
                     *result = Some(outcome);
