@@ -105,7 +105,7 @@ pub const READ_BYTES_MAX: usize = 512 * 1024;
 
 /// Reads of one segment that are under way at once for one reader, and segments that are read at once for one fetch: as
 /// many as keep a device busy.
-pub const READS_AT_ONCE_MAX: usize = 8;
+pub const READS_AT_ONCE_MAX: usize = 4;
 
 /// Fetch sessions (KIP-227) kept by one shard (`max.incremental.fetch.session.cache.slots`).
 pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1000;

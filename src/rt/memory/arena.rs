@@ -87,7 +87,7 @@ impl Arena {
 
     /// Bytes in use.
     pub(in crate::rt) fn used(&self) -> usize {
-        self.free.borrow().used() * BLOCK_BYTES + self.beyond.get()
+        (self.free.borrow().used() - self.renewal.borrow().waiting()) * BLOCK_BYTES + self.beyond.get()
     }
 
     /// `len` initialised bytes of unspecified content, in whole blocks. Where the arena has no such run they come from

@@ -111,6 +111,11 @@ impl Renewal {
         parts
     }
 
+    /// Blocks that are free and wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.blocks
+    }
+
     /// The regions of blocks that are about to be used whose pages must be forgotten first.
     pub(super) fn before_use(&mut self, blocks: Range<usize>) -> Vec<usize> {
         let regions = blocks.start / REGION_BLOCKS..blocks.end.div_ceil(REGION_BLOCKS);
