@@ -313,6 +313,10 @@ impl seam::World for World {
     fn yield_now(&self) -> impl Future<Output = ()> + 'static {
         yield_now()
     }
+
+    fn press_peers(&self) {
+        self.inner.net.press(self.mono());
+    }
 }
 
 /// Queues a task of this shard. glommio's `spawn_local` would run it at once, inside whatever its caller has borrowed.

@@ -14,9 +14,14 @@ use crate::metrics::{Journey, Refusal};
 use crate::seam::{FrameReader, FrameWriter, NetError, Stream, World};
 use crate::wire::Str;
 use bytes::Bytes;
+use futures_lite::future::or;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// Time between two words to the runtime that someone waits for memory that peers hold.
+const PRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes that one vectored send takes from ready responses before the next send begins.
 const SEND_BYTES: usize = 1024 * 1024;
@@ -266,7 +271,7 @@ impl<B: Broker> Shard<B> {
                 connection.changed.until(alone).await;
             }
             if !overlaps || connection.unsent.get() > 0 {
-                self.0.answers.room().await;
+                self.wait_for_memory().await;
             }
             if !closing() {
                 self.take_request(connection, frame, self.begin_journey(began, complete));
@@ -293,6 +298,18 @@ impl<B: Broker> Shard<B> {
                 connection.close();
             }
         }
+    }
+
+    /// Waits until there is memory for an answer. Meanwhile those who hold it and don't take what they asked for don't
+    /// have long: they could keep all others waiting for as long as any peer may take.
+    async fn wait_for_memory(&self) {
+        let press = async {
+            loop {
+                self.world().press_peers();
+                self.world().sleep(PRESS_PAUSE).await;
+            }
+        };
+        or(self.0.answers.room(), press).await;
     }
 
     /// Sends answers in order until the connection ends.

@@ -66,6 +66,9 @@ impl seam::World for World {
     fn yield_now(&self) -> impl Future<Output = ()> + 'static {
         yield_now()
     }
+
+    // Peers here take all they are sent.
+    fn press_peers(&self) {}
 }
 
 /// One shard's end of a simulated mesh.

@@ -80,6 +80,8 @@ pub(super) struct NetShard {
     turn: Cell<Duration>,
     /// Bytes that wait to be taken by peers.
     unsent: Cell<usize>,
+    /// Until when memory for what is sent counts as short, whatever is unsent.
+    pressed_until: Cell<Duration>,
 }
 
 impl NetShard {
@@ -100,6 +102,7 @@ impl NetShard {
             bounds,
             turn: Cell::new(Duration::ZERO),
             unsent: Cell::new(0),
+            pressed_until: Cell::new(Duration::ZERO),
         }
     }
 
@@ -107,7 +110,8 @@ impl NetShard {
     pub(super) fn tick(&self, now: Duration, elapsed: Duration) {
         self.buffers.sweep();
         self.buffers.budget().expire(now);
-        let pressed = (self.unsent.get() > self.bounds.send_bytes).then_some(self.bounds.send_pressed);
+        let pressed = self.unsent.get() > self.bounds.send_bytes || now < self.pressed_until.get();
+        let pressed = pressed.then_some(self.bounds.send_pressed);
         let ended = self.watches.sweep(now, elapsed, pressed);
         self.metrics.connections_timed_out_total.add(ended as u64);
     }
@@ -118,6 +122,12 @@ impl NetShard {
         (self.thrift.allows(bytes.len()) && self.grounds.hold(bytes)).then_some(pipe)
     }
 
+    /// Someone waits for memory that slow peers hold: it counts as short for long enough to end those.
+    pub(super) fn press(&self, now: Duration) {
+        // One that has just begun to owe must owe for long enough, and be looked at then.
+        self.pressed_until.set(now + 2 * self.bounds.send_pressed + watch::ROUND);
+    }
+
     /// Connections on their way to this shard.
     pub(super) fn arrivals(&self) -> &Arrivals {
         &self.arrivals
@@ -125,7 +135,8 @@ impl NetShard {
 
     /// Whether someone waits for memory that other shards may return without a word, or that slow peers hold.
     pub(super) fn wants_ticks(&self) -> bool {
-        self.buffers.budget().has_line() || self.unsent.get() > self.bounds.send_bytes
+        let pressed = self.turn.get() < self.pressed_until.get();
+        pressed || self.buffers.budget().has_line() || self.unsent.get() > self.bounds.send_bytes
     }
 
     /// A turn begins.

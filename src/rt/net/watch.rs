@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// How often each connection is looked at: timeouts are late by at most this much.
-const ROUND: Duration = Duration::from_millis(250);
+pub(super) const ROUND: Duration = Duration::from_millis(250);
 
 /// One connection's deadlines, on the shard's clock.
 pub(super) struct Watch {
