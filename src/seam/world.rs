@@ -47,6 +47,7 @@ pub trait World: Clone + 'static {
     /// Lets other ready tasks of this shard run. A loop that may always find work must call it.
     fn yield_now(&self) -> impl Future<Output = ()> + 'static;
 
-    /// Someone waits for memory that peers hold who don't take what is sent to them: those are ended sooner for a while.
+    /// Someone waits for memory that peers hold who don't take what is sent to them: those are ended sooner for a
+    /// while.
     fn press_peers(&self);
 }
