@@ -1,15 +1,11 @@
 //! What becomes of bytes, counted by the real binary over real sockets. In user space each produced byte is copied once
 //! and none that is fetched from the tail cache. What is sent without a copy in the kernel either stays as it was. What
 //! is read from the disk is read once.
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "a test reads pages over sockets, and what the kernel counts"
-)]
+#![expect(clippy::disallowed_types, reason = "a test reads pages over sockets")]
 
 mod broker;
 
-use broker::client::{FETCH, fetch_request, request};
+use broker::client::{FETCH, fetch_request, one, request};
 use broker::{Broker, Launch, Scratch, wait_for};
 use bytes::Bytes;
 use ringlog::base::ErrorCode;
@@ -103,9 +99,7 @@ fn a_batch_whose_time_the_broker_writes_is_copied_twice() {
 
 /// A batch of about 1 MB, full of what the seed says.
 fn large(seed: i32) -> Bytes {
-    let now = broker::client::now_ms();
-    let value = vec![u8::try_from(seed % 251).expect("below 251"); 1_000_000];
-    BatchBuilder::new(Codec::None, now).record(now, None, Some(&value)).build()
+    one(&vec![u8::try_from(seed % 251).expect("below 251"); 1_000_000])
 }
 
 #[test]
@@ -162,7 +156,7 @@ fn old_records_are_read_from_the_disk_once() {
 
     let broker = launch.start();
     let mut client = broker.client();
-    let (before, mut fetched) = (read_from_disk(&broker), 0);
+    let (before, mut fetched) = (broker.read_bytes(), 0);
     while fetched < bytes {
         // Batches of 126 records each, all of one size.
         let offset = fetched / (bytes / 200) * 126;
@@ -171,14 +165,7 @@ fn old_records_are_read_from_the_disk_once() {
         assert!(read.error == ErrorCode::None && !read.records.is_empty());
         fetched += read.records.len() as u64;
     }
-    let read = read_from_disk(&broker) - before;
+    let read = broker.read_bytes() - before;
     assert!(read >= bytes && read < bytes + bytes / 20 + (1 << 20), "{read} bytes were read of {bytes}");
     broker.stop();
-}
-
-/// Bytes that a broker has read from devices (proc_pid_io(5)).
-fn read_from_disk(broker: &Broker) -> u64 {
-    let io = std::fs::read_to_string(format!("/proc/{}/io", broker.pid())).expect("its counters");
-    let read = io.lines().find_map(|line| line.strip_prefix("read_bytes: ")).expect("it is counted");
-    read.parse().expect("a number")
 }

@@ -1,13 +1,9 @@
 //! Clients that ask and never read the answers.
 
 use super::{GROWTH_MAX, attack_on, small_broker};
-use crate::broker::client::{
-    Client, METADATA, PRODUCE, fetch_request, now_ms, one, produce_request, request,
-};
+use crate::broker::client::{Client, METADATA, PRODUCE, fetch_request, one, produce_request, request};
 use crate::broker::{Broker, Scratch, size};
-use bytes::Bytes;
 use ringlog::base::ErrorCode;
-use ringlog::wire::batch::{BatchBuilder, Codec};
 use ringlog::wire::generated::MetadataRequest;
 use std::io::Write;
 
@@ -16,17 +12,12 @@ fn log_bytes() -> usize {
     size("RINGLOG_LOG_BYTES", 256 << 20)
 }
 
-fn batch(bytes: usize) -> Bytes {
-    let value = vec![7; bytes];
-    BatchBuilder::new(Codec::None, now_ms()).record(now_ms(), None, Some(&value)).build()
-}
-
 /// A broker with a log of many large batches.
 fn filled(scratch: &Scratch) -> Broker {
     let broker = small_broker(scratch).start();
     let mut client = broker.client();
     client.create_topic("large", 4, &[]);
-    let whole = batch(900_000);
+    let whole = one(&vec![7; 900_000]);
     for nth in 0..log_bytes() / whole.len() {
         let partition = i32::try_from(nth % 4).expect("small");
         let (error, _) = client.produce("large", partition, whole.clone()).expect("an answer");

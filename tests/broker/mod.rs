@@ -241,6 +241,14 @@ impl Broker {
         Duration::from_millis((fields[11] + fields[12]) * 10)
     }
 
+    /// Bytes that it has read from devices (proc_pid_io(5)).
+    pub(crate) fn read_bytes(&self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid())).expect("the broker runs");
+        let read =
+            io.lines().find_map(|line| line.strip_prefix("read_bytes: ")).expect("the kernel tells it");
+        read.parse().expect("a number")
+    }
+
     /// Open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the broker runs").count()

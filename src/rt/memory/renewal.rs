@@ -54,12 +54,12 @@ impl Renewal {
         let (mut clean, end) = (blocks.start, blocks.end);
         for region in blocks.start / REGION_BLOCKS..end.div_ceil(REGION_BLOCKS) {
             if marks.has(region) {
-                let whole = region * REGION_BLOCKS..(region + 1) * REGION_BLOCKS;
+                let whole = blocks_of(region);
                 let part = whole.start.max(blocks.start)..whole.end.min(end);
                 runs.give(clean, part.start.saturating_sub(clean));
                 clean = part.end;
                 self.wait(region, part, runs);
-                self.finish(region, whole, marks, runs);
+                self.finish(region, marks, runs);
             }
         }
         runs.give(clean, end.saturating_sub(clean));
@@ -67,13 +67,12 @@ impl Renewal {
     }
 
     fn wait(&mut self, region: usize, part: Range<usize>, runs: &mut Runs) {
-        let whole = region * REGION_BLOCKS..(region + 1) * REGION_BLOCKS;
         let next = &mut self.next;
         let waiting = self.waiting.entry(region).or_insert_with(|| {
             *next += 1;
             self.order.insert(*next, region);
             // Whatever else is free of it must not be used again before it can be whole.
-            let parts = runs.take_within(whole);
+            let parts = runs.take_within(blocks_of(region));
             let blocks = parts.iter().map(Range::len).sum();
             self.blocks += blocks;
             Waiting { parts, blocks, number: *next }
@@ -84,12 +83,12 @@ impl Renewal {
     }
 
     /// A region that is wholly back is free, and stale.
-    fn finish(&mut self, region: usize, whole: Range<usize>, marks: &Marks, runs: &mut Runs) {
+    fn finish(&mut self, region: usize, marks: &Marks, runs: &mut Runs) {
         if self.waiting.get(&region).is_some_and(|waiting| waiting.blocks == REGION_BLOCKS) {
             self.remove(region);
             marks.clear(region);
             self.stale[region] = true;
-            runs.give(whole.start, REGION_BLOCKS);
+            runs.give(blocks_of(region).start, REGION_BLOCKS);
         }
     }
 
@@ -122,6 +121,10 @@ impl Renewal {
         let stale = |region: &usize| std::mem::take(&mut self.stale[*region]);
         regions.filter(stale).collect()
     }
+}
+
+fn blocks_of(region: usize) -> Range<usize> {
+    region * REGION_BLOCKS..(region + 1) * REGION_BLOCKS
 }
 
 #[cfg(test)]
@@ -200,7 +203,7 @@ mod tests {
                         let blocks = 1 + draw / 3 % 40;
                         let Some(first) = runs.take(blocks) else { continue };
                         for region in renewal.before_use(first..first + blocks) {
-                            spliced[region * REGION_BLOCKS..(region + 1) * REGION_BLOCKS].fill(false);
+                            spliced[blocks_of(region)].fill(false);
                         }
                         let taken = first..first + blocks;
                         assert!(!spliced[taken.clone()].contains(&true), "seed {seed}: {taken:?}");

@@ -110,8 +110,7 @@ impl NetShard {
     pub(super) fn tick(&self, now: Duration, elapsed: Duration) {
         self.buffers.sweep();
         self.buffers.budget().expire(now);
-        let pressed = self.unsent.get() > self.bounds.send_bytes || now < self.pressed_until.get();
-        let pressed = pressed.then_some(self.bounds.send_pressed);
+        let pressed = self.is_pressed(now).then_some(self.bounds.send_pressed);
         let ended = self.watches.sweep(now, elapsed, pressed);
         self.metrics.connections_timed_out_total.add(ended as u64);
     }
@@ -128,6 +127,11 @@ impl NetShard {
         self.pressed_until.set(now + 2 * self.bounds.send_pressed + watch::ROUND);
     }
 
+    /// Whether memory for what is sent is short.
+    fn is_pressed(&self, now: Duration) -> bool {
+        self.unsent.get() > self.bounds.send_bytes || now < self.pressed_until.get()
+    }
+
     /// Connections on their way to this shard.
     pub(super) fn arrivals(&self) -> &Arrivals {
         &self.arrivals
@@ -135,8 +139,7 @@ impl NetShard {
 
     /// Whether someone waits for memory that other shards may return without a word, or that slow peers hold.
     pub(super) fn wants_ticks(&self) -> bool {
-        let pressed = self.turn.get() < self.pressed_until.get();
-        pressed || self.buffers.budget().has_line() || self.unsent.get() > self.bounds.send_bytes
+        self.buffers.budget().has_line() || self.is_pressed(self.turn.get())
     }
 
     /// A turn begins.

@@ -6,6 +6,7 @@
 //! receiver is on the same machine, and cost a notice for each call elsewhere.
 #![expect(unsafe_code, reason = "system calls on descriptors and memory that stay alive while they run")]
 
+use super::sys;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -55,12 +56,10 @@ impl Pipe {
                         break;
                     }
                 }
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
-                {
-                    break;
-                }
-                Err(error) => return Some(Err(error)),
+                Err(error) => match sys::again(error) {
+                    None => break,
+                    failed => return failed,
+                },
             }
         }
         (sent > 0).then_some(Ok(sent))

@@ -65,7 +65,7 @@ pub(super) fn shutdown(fd: RawFd) {
 }
 
 /// "Nothing now" as `None`. A signal counts as nothing now, too: the caller polls and comes again.
-fn again<T>(error: io::Error) -> Option<io::Result<T>> {
+pub(super) fn again<T>(error: io::Error) -> Option<io::Result<T>> {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
         _ => Some(Err(error)),
